@@ -1,0 +1,1 @@
+"""Accord: Microsoft 365 and the CRM, in agreement."""

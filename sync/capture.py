@@ -1,0 +1,263 @@
+"""Mail into the CRM: append-only, no merge. Two jobs, each under a lease of its own.
+
+live      follows the delta of each folder, from the moment of the start on.
+backfill  lists what is older, one page a job, newest first by default.
+
+The order of effects, in both:
+
+ 1. The lease is taken before anything is read; a job that finds it taken says so and ends.
+ 2. Light fields first. Rules decide who is concerned; only of what is kept is the body read (`page`).
+ 3. The CRM stores a page: records, relations, feed, timeline. Storing the same again changes nothing.
+ 4. The run is logged, items first.
+ 5. The cursor is saved last, with the lease, in one group. Whoever dies before that is repeated, not missed.
+ 6. Queue messages go after the cursor. If they get lost, `fanout` finds what is wanted and not served.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sync.errors import CursorGone, Gone
+from sync.model import Folder, Job, MailboxRow, MailPage
+from sync.page import Work, capture
+from sync.state import Place
+from sync.world import World
+
+SYNC_MAIL, BACKFILL_MAIL = "sync-mail", "backfill-mail"
+# Exchange's clock and ours may differ: the delta opens a little before the start, the CRM ends the overlap.
+SKEW = timedelta(minutes=5)
+
+
+def live(world: World, job: Job, row: MailboxRow) -> None:
+    """Bring the CRM up to date with what came since the last time; the first time opens every folder."""
+    wanted = world.state.wanted(row.id, "mail")
+    opened = world.state.open(row.id, "mail")
+    if opened is None:
+        world.state.want(row.id, "mail")
+        return
+    first = not opened.cursor.get("tree")
+    with Work(world, row, job, opened.lease) as work:
+        cursor = dict(opened.cursor) or _meet(work)
+        places = {place.folder: place for place in opened.places}
+        done = _walk_tree(work, cursor, places) and _rounds(work, cursor, places)
+        work.log()
+        cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
+        work.save(cursor, release=True)
+    world.state.note(work.row, status="connected", sentence="")
+    if done:
+        world.state.served(row.id, "mail", wanted)
+    if not done or world.state.wanted(row.id, "mail") > wanted:
+        world.queue.put(SYNC_MAIL, replace(job, reason="continued").to_json())
+    if first and done:
+        world.state.want(row.id, "mail-backfill")
+        world.queue.put(BACKFILL_MAIL, replace(job, reason="started").to_json())
+
+
+def backfill(world: World, job: Job, row: MailboxRow) -> None:
+    """One page of old mail; the next page is a job of its own, so that mailboxes take turns."""
+    start, places = world.state.look(row.id, "mail")
+    opened = world.state.open(row.id, "mail-backfill") if start else None
+    if opened is None:
+        return
+    with Work(world, row, job, opened.lease) as work:
+        cursor = dict(opened.cursor) or _first_slice(world, start)
+        if not cursor["done"]:
+            cursor = _slice(work, cursor, {place.folder for place in places if place.skipped})
+            work.log()
+        if cursor["done"]:
+            # One delta round after the backfill: wanted before the cursor says that the backfill is over.
+            world.state.want(row.id, "mail")
+        work.save(cursor, release=True)
+    if not cursor["done"]:
+        world.queue.put(BACKFILL_MAIL, replace(job, reason="continued").to_json())
+        return
+    world.state.note(row, backfill="done")
+    world.state.served(row.id, "mail-backfill", world.state.wanted(row.id, "mail-backfill"))
+
+
+def progress(world: World, row: MailboxRow) -> dict[str, Any]:
+    """Counts of both streams, and percent of the backfill by time (None where it has no start)."""
+    old = world.state.cursor(row.id, "mail-backfill")
+    halves = [world.state.cursor(row.id, "mail").get("totals", {}), old.get("totals", {})]
+    counts = {name: sum(half.get(name, 0) for half in halves) for name in ("seen", "kept", "bodies", "errors")}
+    skipped: Counter[str] = Counter()
+    for half in halves:
+        skipped.update(half.get("skipped", {}))
+    return {**counts, "skipped": dict(skipped), "percent": _percent(old)}
+
+
+# -- live
+
+
+def _meet(work: Work) -> dict[str, Any]:
+    """The first meeting with a mailbox: whose it is, what is left out, and the moment from which deltas count."""
+    user, own = work.box.identity()
+    work.know(user=user, own=own, status="connected", backfill="running")
+    skipped = work.box.well_known(work.world.policy().mail.skipped_folders)
+    cursor = {"opened": work.world.clock().isoformat(), "tree": "", "skipped": sorted(skipped.values())}
+    work.save(cursor)
+    return cursor
+
+
+def _walk_tree(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> bool:
+    """Folder changes: new folders are opened, gone ones dropped. False when time ran out; what is open stays open."""
+    try:
+        tree = work.box.folders(cursor["tree"])
+    except CursorGone:
+        tree = work.box.folders()
+    dropped = [folder for folder in tree.removed if places.pop(folder, None)]
+    changed = {}
+    for place in placed(tree.folders, places, cursor["skipped"]):
+        if work.late():
+            return False
+        if not place.skipped and not place.link:
+            place = _open_folder(work, cursor, place)
+        places[place.folder] = changed[place.folder] = place
+        if len(changed) == 20:
+            work.save(places=list(changed.values()))
+            changed.clear()
+    if changed or dropped or tree.cursor != cursor["tree"]:
+        cursor["tree"] = tree.cursor
+        work.save(cursor, list(changed.values()), dropped)
+    return True
+
+
+def placed(folders: Sequence[Folder], places: Mapping[str, Place], skipped: Sequence[str]) -> list[Place]:
+    """The places that folder changes touch: new, moved, or left out from now on because a parent is. Pure."""
+    parents = {place.folder: place.parent for place in places.values()} | {one.id: one.parent for one in folders}
+
+    def left_out(folder: str) -> bool:
+        seen = set()
+        while folder in parents and folder not in seen:
+            if folder in skipped:
+                return True
+            seen.add(folder)
+            folder = parents[folder]
+        return folder in skipped
+
+    found = []
+    for folder, parent in parents.items():
+        before = places.get(folder)
+        out = left_out(folder)
+        if before is None or before.parent != parent or before.skipped != out:
+            link = before.link if before and not out else ""
+            found.append(Place(folder, parent, out, link))
+    return found
+
+
+def _rounds(work: Work, cursor: Mapping[str, Any], places: Mapping[str, Place]) -> bool:
+    """One delta round of every folder; False when time ran out before the last one."""
+    for place in places.values():
+        # A folder opened in this very run has just shown all there is.
+        if place.skipped or (place.folder in work.opened and not place.next):
+            continue
+        if not _round(work, cursor, place):
+            return False
+    return True
+
+
+def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
+    while True:
+        if work.late():
+            return False
+        try:
+            page = work.box.follow(place.next or place.link)
+        except CursorGone:
+            place = _open_folder(work, cursor, place)
+            work.save(places=[place])
+        except Gone:
+            work.save(dropped=[place.folder])
+            return True
+        else:
+            reached = _reached(work, place, page)
+            # An empty answer needs no write: the old link stays good.
+            if page.items or page.removed or page.broken or reached.next or place.next:
+                work.save(places=[reached])
+            place = reached
+        if not place.next:
+            return True
+
+
+def _open_folder(work: Work, cursor: Mapping[str, Any], place: Place) -> Place:
+    since = datetime.fromisoformat(cursor["opened"]) - SKEW
+    work.opened.add(place.folder)
+    return _reached(work, place, work.box.open_folder(place.folder, since))
+
+
+def _reached(work: Work, place: Place, page: MailPage) -> Place:
+    """Where a folder stands after a page was captured: the old link stays until its round is complete."""
+    capture(work, page, known=True)
+    if page.delta:
+        return replace(place, link=page.delta, next="")
+    return replace(place, next=page.next or "")
+
+
+# -- backfill
+
+
+def _first_slice(world: World, start: Mapping[str, Any]) -> dict[str, Any]:
+    opened = datetime.fromisoformat(start["opened"])
+    oldest = world.policy().mail.backfill_start(opened)
+    return {
+        "order": world.policy().mail.backfill_order,
+        "opened": opened.isoformat(),
+        "oldest": oldest.isoformat() if oldest else None,
+        "since": oldest.isoformat() if oldest else None,
+        "until": opened.isoformat(),
+        "edge": [],
+        "done": False,
+    }
+
+
+def _slice(work: Work, cursor: dict[str, Any], skipped: set[str]) -> dict[str, Any]:
+    """Capture one page and move the edge to the last time received, with the ids seen at that very second.
+
+    A stored nextLink would lose mail as soon as somebody deletes: it counts by place ($skip).
+    """
+    newest_first = cursor["order"] == "newest"
+    since = datetime.fromisoformat(cursor["since"]) if cursor["since"] else None
+    page = work.box.older(since, datetime.fromisoformat(cursor["until"]), newest_first)
+    while page.next and not _advances(page, cursor["until" if newest_first else "since"]):
+        # A whole page of one second, or an empty one: only within one job is a nextLink safe to follow.
+        capture(work, _unseen(work, page, cursor), skipped)
+        work.save()
+        page = work.box.follow(page.next)
+    capture(work, _unseen(work, page, cursor), skipped)
+    moved = dict(cursor, totals=work.tally.added_to(cursor.get("totals", {})), done=page.next is None)
+    if page.next:
+        received = [one.received for one in page.items if one.received]
+        edge = min(received) if newest_first else max(received)
+        moved["until" if newest_first else "since"] = edge.isoformat()
+        moved["edge"] = [_mark(work, one.id) for one in page.items if one.received == edge]
+    return moved
+
+
+def _advances(page: MailPage, edge: str | None) -> bool:
+    return any(one.received and one.received.isoformat() != edge for one in page.items)
+
+
+def _unseen(work: Work, page: MailPage, cursor: Mapping[str, Any]) -> MailPage:
+    seen = set(cursor["edge"])
+    if not seen:
+        return page
+    return replace(page, items=tuple(one for one in page.items if _mark(work, one.id) not in seen))
+
+
+def _mark(work: Work, message: str) -> str:
+    # Ids are long, and a thousand of them may share a second: the cursor holds short digests.
+    return f"{work.world.keys.number('edge', message):016x}"
+
+
+def _percent(old: Mapping[str, Any]) -> int | None:
+    if old.get("done"):
+        return 100
+    if not old or not old["oldest"]:
+        return None
+    opened, oldest = datetime.fromisoformat(old["opened"]), datetime.fromisoformat(old["oldest"])
+    newest_first = old["order"] == "newest"
+    edge = datetime.fromisoformat(old["until" if newest_first else "since"])
+    return int(100 * ((opened - edge) if newest_first else (edge - oldest)) / (opened - oldest))

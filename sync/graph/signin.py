@@ -1,0 +1,78 @@
+"""Tokens for one connection, through msal: application permissions with a client secret.
+
+msal keeps the token in memory and asks for a new one when it runs out.
+https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import msal
+import requests
+
+from sync.errors import SignInRefused, Unavailable
+from sync.graph.session import ThreadSessions
+
+SCOPES = ["https://graph.microsoft.com/.default"]
+_FALLBACK = "Look the code up in the Entra sign-in log of the app, mend what it names, and connect again."
+# What an administrator can do about the refusals that app-only sign-in really meets.
+_REMEDIES = {
+    7000215: ("The client secret is wrong.", "Paste the secret's value, not its id, into ACCORD_CLIENT_SECRET."),
+    7000222: ("The client secret has expired.", "Make a new secret for the app and put it into ACCORD_CLIENT_SECRET."),
+    700016: ("The tenant does not know this app.", "Check ACCORD_CLIENT_ID, or grant admin consent in this tenant."),
+    90002: ("There is no such tenant.", "Check ACCORD_TENANT_ID."),
+    900023: ("The tenant id is not valid.", "Check ACCORD_TENANT_ID."),
+    7000112: ("The app is disabled in this tenant.", "Enable the enterprise application in Entra."),
+    53003: ("A Conditional Access policy blocks the app.", "Exclude the app, or allow its network, in that policy."),
+    65001: ("Consent is missing.", "Grant admin consent to the app in this tenant."),
+}
+
+
+class SignIn:
+    """Signs one app in to one tenant; built lazily, shared by all threads."""
+
+    def __init__(self, tenant_id: str, client_id: str, client_secret: str, sessions: ThreadSessions) -> None:
+        self._tenant_id = tenant_id
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._sessions = sessions
+        self._lock = threading.Lock()
+        self._app: msal.ConfidentialClientApplication | None = None
+
+    def token(self) -> str:
+        """A token that is still good; raises SignInRefused with a remedy, or Unavailable."""
+        try:
+            with self._lock:
+                answer = self._application().acquire_token_for_client(SCOPES)
+        except requests.RequestException:
+            raise Unavailable("Microsoft's sign-in service did not answer.", 30) from None
+        token = answer.get("access_token")
+        if isinstance(token, str):
+            return token
+        raise _refusal(answer)
+
+    def forget(self) -> None:
+        """Drop the remembered token: Graph no longer takes it."""
+        with self._lock:
+            if self._app is not None:
+                self._app.remove_tokens_for_client()
+
+    def _application(self) -> msal.ConfidentialClientApplication:
+        if self._app is None:
+            self._app = msal.ConfidentialClientApplication(
+                self._client_id,
+                client_credential=self._client_secret,
+                authority=f"https://login.microsoftonline.com/{self._tenant_id}",
+                http_client=self._sessions,
+            )
+        return self._app
+
+
+def _refusal(answer: dict[str, Any]) -> SignInRefused | Unavailable:
+    codes = answer.get("error_codes") or [0]
+    if answer.get("error") == "temporarily_unavailable":
+        return Unavailable("Microsoft's sign-in service is busy.", 30)
+    sentence, remedy = _REMEDIES.get(codes[0], ("Microsoft Entra refused to sign the app in.", _FALLBACK))
+    return SignInRefused(f"{sentence} (AADSTS{codes[0]})" if codes[0] else sentence, remedy)

@@ -1,0 +1,316 @@
+"""Requests out, answers in. Pure: what to ask Microsoft Graph, and what its answers mean.
+
+A caller above this file reads an error class, never a status code.
+https://learn.microsoft.com/graph/errors, graph-facts 0 to 3, 5 and 11
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NoReturn, cast
+
+import orjson
+
+from sync.errors import (
+    AccessDenied,
+    BadItem,
+    CursorGone,
+    ForeignLink,
+    Gone,
+    MailboxMissing,
+    MalformedAnswer,
+    SignInRefused,
+    Throttled,
+    Unavailable,
+)
+from sync.kinds.mail import LIGHT_FIELDS, MessageJson, read_body, read_envelope, read_folder
+from sync.model import Body, Broken, Envelope, FolderRound, MailPage
+
+ROOT = "https://graph.microsoft.com/v1.0"
+LIST_PAGE = 1000
+DELTA_PAGE = 500
+BATCH = 20
+# One answer of bodies should stay near this size: a worker holds it whole.
+BATCH_BYTES = 4 * 1024 * 1024
+
+_CURSOR_GONE = {"syncstatenotfound", "resyncrequired", "syncstateinvalid", "syncstatenotfoundorexpired"}
+_NO_MAILBOX = {
+    "errorinvaliduser",
+    "resourcenotfound",
+    "request_resourcenotfound",
+    "mailboxnotenabledforrestapi",
+    "mailboxnothostedinexchangeonline",
+    "mailboxnotsupportedforrestapi",
+}
+_RECONNECT = "Open the connection, check the app's secret and consent, and connect again."
+_GRANT = (
+    "Grant the app Mail.Read for this mailbox (consent, or the Exchange role assignment that names it) and retry; "
+    "a new permission can take two hours to act."
+)
+_ADDRESS = "Check the spelling of the address and the licence of the mailbox, or remove the mailbox from Accord."
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `headers` are what Graph should know, the token is added where it is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, headers by lower-case name. A part of a batch comes parsed, in `json`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    json: Any = None
+
+
+# Immutable ids survive a move between folders; the preference counts for one request only (graph-facts 3.1).
+_IDS = {"Prefer": 'IdType="ImmutableId"'}
+
+
+def user(address: str) -> Request:
+    """The user behind a mailbox address, with all his addresses."""
+    return Request("GET", f"{ROOT}/users/{_part(address)}?$select=id,mail,userPrincipalName,proxyAddresses")
+
+
+def folder_changes(user_id: str, cursor: str = "") -> Request:
+    """Changes of the folder tree since a cursor."""
+    if cursor:
+        return follow(cursor)
+    return Request(
+        "GET", f"{ROOT}/users/{_part(user_id)}/mailFolders/delta?$select=displayName,parentFolderId", _paged(DELTA_PAGE)
+    )
+
+
+def well_known(user_id: str, names: Sequence[str]) -> list[Request]:
+    """Batches that ask which of these well-known folders exist; part id = place in `names`."""
+    urls = [f"/users/{_part(user_id)}/mailFolders/{_part(name)}?$select=id" for name in names]
+    return [_batch(urls[at : at + BATCH], at) for at in range(0, len(urls), BATCH)]
+
+
+def open_folder(user_id: str, folder: str, since: datetime) -> Request:
+    """The first page of a folder's message delta, from a time received on."""
+    query = _query({"$select": ",".join(LIGHT_FIELDS), "$filter": f"receivedDateTime ge {instant(since)}"})
+    return Request(
+        "GET",
+        f"{ROOT}/users/{_part(user_id)}/mailFolders/{_part(folder)}/messages/delta?{query}",
+        _paged(DELTA_PAGE),
+    )
+
+
+def follow(link: str) -> Request:
+    """The page behind a link that Graph gave us; raises ForeignLink for any other."""
+    return Request("GET", checked(link), _paged(DELTA_PAGE))
+
+
+def older(user_id: str, since: datetime | None, until: datetime, newest_first: bool, page: int = LIST_PAGE) -> Request:
+    """Messages of all folders received in [since, until], light fields only."""
+    bounds = f"receivedDateTime le {instant(until)}"
+    if since is not None:
+        bounds = f"receivedDateTime ge {instant(since)} and {bounds}"
+    query = _query(
+        {
+            "$select": ",".join(LIGHT_FIELDS),
+            "$filter": bounds,
+            "$orderby": "receivedDateTime desc" if newest_first else "receivedDateTime asc",
+            "$top": str(page),
+        }
+    )
+    return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
+
+
+def bodies(user_id: str, ids: Sequence[str]) -> Request:
+    """One batch that reads what these messages say; part id = place in `ids`."""
+    return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}?$select=id,body" for one in ids])
+
+
+def next_batch_size(size: int, answer_bytes: int) -> int:
+    """How many bodies to ask for next, so that an answer stays near BATCH_BYTES."""
+    each = max(1, answer_bytes // max(1, size))
+    return max(1, min(BATCH, BATCH_BYTES // each))
+
+
+def checked(link: str) -> str:
+    """The link itself if it leads to Graph v1.0 over https and nowhere else (engine.md S13)."""
+    parts = urllib.parse.urlsplit(link)
+    if not link.startswith(ROOT + "/") or parts.netloc != "graph.microsoft.com" or "\\" in link:
+        raise ForeignLink("Microsoft Graph handed out a link to another place; it was not followed.")
+    return link
+
+
+def instant(moment: datetime) -> str:
+    """A time as OData writes it, to the second below."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_user(answer: Answer) -> tuple[str, tuple[str, ...]]:
+    """Graph's id of a user, and his folded addresses."""
+    json = _object(answer, "the user of the mailbox")
+    smtp = [one[5:] for one in json.get("proxyAddresses") or () if str(one).lower().startswith("smtp:")]
+    names = [json.get("mail"), json.get("userPrincipalName"), *smtp]
+    own = dict.fromkeys(str(name).strip().lower() for name in names if name)
+    return _text(json, "id", "the user of the mailbox"), tuple(own)
+
+
+def read_folder_page(answer: Answer) -> tuple[FolderRound, str | None]:
+    """One page of the folder delta, and the link to the next page if there is one."""
+    json = _object(answer, "the mail folders")
+    rows = json.get("value") or []
+    folders = tuple(read_folder(row) for row in rows if "@removed" not in row)
+    removed = tuple(row["id"] for row in rows if "@removed" in row)
+    return FolderRound(folders, removed, json.get("@odata.deltaLink") or ""), json.get("@odata.nextLink")
+
+
+def read_well_known(answers: Sequence[Answer], names: Sequence[str]) -> dict[str, str]:
+    """Ids of the folders that exist, by well-known name; a name Exchange does not know here is left out."""
+    found = {}
+    for answer in answers:
+        for place, part in _parts(answer, "the well-known folders"):
+            if part.status in (400, 404):
+                continue
+            found[names[place]] = _text(_object(part, "a well-known folder"), "id", "a well-known folder")
+    return found
+
+
+def read_page(answer: Answer, what: str) -> MailPage:
+    """One page of messages; a message that cannot be read stands in `broken` and hides nothing beside it."""
+    json = _object(answer, what)
+    items: list[Envelope] = []
+    broken: list[Broken] = []
+    removed: list[str] = []
+    for row in json.get("value") or []:
+        if "@removed" in row:
+            removed.append(row.get("id") or "")
+            continue
+        try:
+            items.append(read_envelope(row))
+        except BadItem as bad:
+            broken.append(Broken(bad.name, bad.sentence))
+    return MailPage(
+        tuple(items), tuple(removed), tuple(broken), json.get("@odata.nextLink"), json.get("@odata.deltaLink")
+    )
+
+
+def read_bodies(answer: Answer, ids: Sequence[str]) -> dict[str, Body | Broken | Throttled | Unavailable | None]:
+    """What became of each id of a batch: a body, None (gone), a refusal to come back to, or why it cannot be had."""
+    found: dict[str, Body | Broken | Throttled | Unavailable | None] = {}
+    for place, part in _parts(answer, "a batch of messages"):
+        found[ids[place]] = _read_body_part(part, ids[place])
+    for one in ids:
+        found.setdefault(one, Unavailable("A batch came back without an answer for a message.", 10))
+    return found
+
+
+def _read_body_part(part: Answer, message: str) -> Body | Broken | Throttled | Unavailable | None:
+    try:
+        return read_body(cast(MessageJson, _object(part, "a message")))
+    except (Throttled, Unavailable) as wait:
+        return wait
+    except MalformedAnswer as odd:
+        return Unavailable(odd.sentence, odd.after)
+    except Gone:
+        return None
+    except (BadItem, AccessDenied, MailboxMissing) as refused:
+        return Broken(message, refused.sentence)
+
+
+def code_of(answer: Answer) -> str:
+    """The error code of an answer, lower case: casing varies between workloads."""
+    try:
+        error = (answer.json or orjson.loads(answer.body))["error"]
+        return str(error.get("code") or "").lower()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+def refuse(answer: Answer, what: str) -> NoReturn:
+    """Raise what an answer of 300 or above means (graph-facts 11)."""
+    status, code = answer.status, code_of(answer)
+    asked = f"{what} ({status}{' ' + code if code else ''}, request {answer.headers.get('request-id', 'unknown')})"
+    if status == 410 or code in _CURSOR_GONE:
+        raise CursorGone(f"Microsoft Graph no longer knows the place in {asked}.")
+    if status == 429 or (status == 503 and "retry-after" in answer.headers):
+        raise Throttled(f"Microsoft Graph asked us to wait before {asked}.", retry_after(answer))
+    if status >= 500 or status in (408, 409, 423):
+        raise Unavailable(f"Microsoft Graph could not give {asked}.", retry_after(answer))
+    if status == 401:
+        raise SignInRefused(f"Microsoft Graph refused the token for {asked}.", _RECONNECT)
+    if status == 403:
+        raise AccessDenied(f"Accord may not read {asked}.", _GRANT)
+    if status == 404 and (code in _NO_MAILBOX or not code):
+        raise MailboxMissing(f"There is no mailbox behind {asked}.", _ADDRESS)
+    if status == 404:
+        raise Gone(f"Microsoft Graph no longer has {asked}.")
+    if status in (301, 302, 303, 307, 308):
+        raise ForeignLink(f"Microsoft Graph redirected {asked}; a token is never sent after a redirect.")
+    raise BadItem(what, f"Microsoft Graph refused {asked}.")
+
+
+def retry_after(answer: Answer) -> float:
+    """Seconds to wait: what the answer says, or half a minute."""
+    try:
+        return max(1.0, float(answer.headers.get("retry-after", "30")))
+    except ValueError:
+        return 30.0
+
+
+def _object(answer: Answer, what: str) -> dict[str, Any]:
+    if answer.status >= 300:
+        refuse(answer, what)
+    try:
+        json = orjson.loads(answer.body) if answer.json is None else answer.json
+    except ValueError:
+        raise MalformedAnswer(
+            f"Microsoft Graph's answer for {what} is not JSON "
+            f"(request {answer.headers.get('request-id', 'unknown')}, {len(answer.body)} bytes).",
+            30,
+        ) from None
+    if not isinstance(json, dict) or not isinstance(json.get("value", []), list):
+        raise MalformedAnswer(f"Microsoft Graph's answer for {what} has another shape than documented.", 30)
+    return json
+
+
+def _parts(answer: Answer, what: str) -> list[tuple[int, Answer]]:
+    parts = []
+    for one in _object(answer, what).get("responses") or []:
+        headers = {str(name).lower(): str(value) for name, value in (one.get("headers") or {}).items()}
+        parts.append((int(one["id"]), Answer(int(one["status"]), headers, json=one.get("body") or {})))
+    return parts
+
+
+def _text(json: Mapping[str, Any], name: str, what: str) -> str:
+    value = json.get(name)
+    if not isinstance(value, str) or not value:
+        raise MalformedAnswer(f"Microsoft Graph's answer for {what} has no {name}.", 60)
+    return value
+
+
+def _batch(urls: Sequence[str], first: int = 0) -> Request:
+    parts = [{"id": str(first + place), "method": "GET", "url": url, "headers": _IDS} for place, url in enumerate(urls)]
+    headers = {"Content-Type": "application/json"}
+    return Request("POST", f"{ROOT}/$batch", headers, orjson.dumps({"requests": parts}), units=len(parts))
+
+
+def _paged(size: int) -> dict[str, str]:
+    return {"Prefer": f'IdType="ImmutableId", odata.maxpagesize={size}'}
+
+
+def _query(options: Mapping[str, str]) -> str:
+    return urllib.parse.urlencode(options, quote_via=urllib.parse.quote, safe="$,:")
+
+
+def _part(text: str) -> str:
+    # A lone dot segment would survive quoting and be folded away on the road (engine.md S23).
+    if text in (".", "..", ""):
+        raise BadItem("id", "An id of Microsoft Graph is never empty or made of dots.")
+    return urllib.parse.quote(text, safe="@")

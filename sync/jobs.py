@@ -1,0 +1,78 @@
+"""From a queue message to a run, and from its error to what the queue does next: the door of all queue functions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Retry
+from sync.model import Job, MailboxRow, Run
+from sync.world import World
+
+Do = Callable[[World, Job, MailboxRow], None]
+
+# Somebody else holds the lease: when to look whether he finished.
+AFTER_LEASE = 30.0
+# A poison message is kept for the log up to this many characters.
+SHOWN = 4000
+
+logger = logging.getLogger("accord")
+
+
+def work(world: World, queue: str, text: str, do: Do) -> None:
+    """Do what a message asks for each of its subjects.
+
+    Retry puts the job back with its delay, NeedsPerson tells the admin at once, anything else rises to the host,
+    which tries again and at last parks the message on the poison queue.
+    """
+    job = Job.from_json(text)
+    for subject in job.subjects:
+        row = world.state.mailbox(subject)
+        # A message that names one connection and a mailbox of another is refused (engine.md S21).
+        if row is None or row.connection != job.connection:
+            logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
+            continue
+        _one(world, queue, replace(job, subjects=(subject,)), row, do)
+
+
+def _one(world: World, queue: str, job: Job, row: MailboxRow, do: Do) -> None:
+    try:
+        do(world, job, row)
+    except LeaseLost:
+        world.queue.put(queue, job.to_json(), AFTER_LEASE)
+    except Retry as wait:
+        _note(world, row, "waiting", wait.sentence)
+        world.queue.put(queue, job.to_json(), wait.after)
+    except NeedsPerson as why:
+        _note(world, row, "blocked", f"{why.sentence} {why.remedy}")
+    except AccordError as why:
+        _note(world, row, "failing", why.sentence)
+        raise
+    except Exception as bug:
+        # The class only: the text of a foreign exception may hold what a mail says.
+        _note(world, row, "failing", f"An unexpected error stopped the run ({type(bug).__name__}).")
+        raise
+
+
+def _note(world: World, row: MailboxRow, status: str, sentence: str) -> None:
+    logger.warning("mailbox %s is %s: %s", row.id[:12], status, sentence)
+    world.state.note(world.state.mailbox(row.id) or row, status=status, sentence=sentence)
+
+
+def poisoned(world: World, queue: str, text: str) -> None:
+    """Write a job that failed for good into Logs & Errors, with its last reason and the message to retry it by."""
+    now = world.clock()
+    connection = mailbox = ""
+    try:
+        job = Job.from_json(text)
+        connection, mailbox = job.connection, ",".join(job.subjects)
+        row = world.state.mailbox(job.subjects[0]) if job.subjects else None
+        sentence = row.sentence if row and row.sentence else "The job failed again and again."
+    except BadJob as bad:
+        sentence = bad.sentence
+    run_id = world.keys.of("poisoned", queue, text, now.isoformat())
+    world.log.write(
+        Run(run_id, connection, mailbox, queue, "poisoned", now, now, errors=1, sentence=sentence, job=text[:SHOWN])
+    )
+    logger.error("a job was given up: queue=%s %s", queue, sentence)

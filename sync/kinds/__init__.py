@@ -1,0 +1,1 @@
+"""Each kind's record, and Graph JSON to and from it. Pure."""

@@ -1,0 +1,139 @@
+"""Graph's message, folder and body JSON, read into our nouns. Pure.
+
+https://learn.microsoft.com/graph/api/resources/message
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypedDict
+
+from sync.errors import BadItem
+from sync.model import Address, Body, Envelope, Folder
+
+# Enough to decide who is concerned; a body is fetched only for what is kept.
+LIGHT_FIELDS = (
+    "id",
+    "internetMessageId",
+    "conversationId",
+    "subject",
+    "from",
+    "sender",
+    "toRecipients",
+    "ccRecipients",
+    "bccRecipients",
+    "sentDateTime",
+    "receivedDateTime",
+    "parentFolderId",
+    "isDraft",
+    "hasAttachments",
+)
+
+
+class EmailAddressJson(TypedDict, total=False):
+    """emailAddress"""
+
+    name: str | None
+    address: str | None
+
+
+class RecipientJson(TypedDict, total=False):
+    """recipient"""
+
+    emailAddress: EmailAddressJson | None
+
+
+class BodyJson(TypedDict, total=False):
+    """itemBody"""
+
+    contentType: str
+    content: str | None
+
+
+MessageJson = TypedDict(
+    "MessageJson",
+    {
+        "id": str,
+        "internetMessageId": str | None,
+        "conversationId": str | None,
+        "subject": str | None,
+        "from": RecipientJson | None,
+        "sender": RecipientJson | None,
+        "toRecipients": list[RecipientJson],
+        "ccRecipients": list[RecipientJson],
+        "bccRecipients": list[RecipientJson],
+        "sentDateTime": str | None,
+        "receivedDateTime": str | None,
+        "parentFolderId": str | None,
+        "isDraft": bool | None,
+        "hasAttachments": bool | None,
+        "body": BodyJson | None,
+        "@removed": dict[str, str],
+    },
+    total=False,
+)
+
+
+class FolderJson(TypedDict, total=False):
+    """mailFolder"""
+
+    id: str
+    displayName: str | None
+    parentFolderId: str | None
+
+
+def read_envelope(json: MessageJson) -> Envelope:
+    """A message's light fields; raises BadItem for one that has no id or an unreadable date."""
+    if not json.get("id"):
+        raise BadItem(
+            f"message received {json.get('receivedDateTime') or 'at an unknown time'}",
+            "Microsoft Graph listed a message without an id: it cannot be fetched, the next full pass tries again.",
+        )
+    return Envelope(
+        id=json["id"],
+        message_id=json.get("internetMessageId") or "",
+        conversation=json.get("conversationId") or "",
+        subject=json.get("subject") or "",
+        sender=_party(json.get("sender")),
+        author=_party(json.get("from")),
+        to=_parties(json.get("toRecipients")),
+        cc=_parties(json.get("ccRecipients")),
+        bcc=_parties(json.get("bccRecipients")),
+        sent=_moment(json["id"], json.get("sentDateTime")),
+        received=_moment(json["id"], json.get("receivedDateTime")),
+        folder=json.get("parentFolderId") or "",
+        draft=bool(json.get("isDraft")),
+        attachments=bool(json.get("hasAttachments")),
+    )
+
+
+def read_body(json: MessageJson) -> Body:
+    """What a message says; an absent body is an empty one."""
+    body = json.get("body") or {}
+    return Body(body.get("content") or "", (body.get("contentType") or "").lower() == "html")
+
+
+def read_folder(json: FolderJson) -> Folder:
+    """A mail folder."""
+    return Folder(json["id"], json.get("displayName") or "", json.get("parentFolderId") or "")
+
+
+def _party(json: RecipientJson | None) -> Address | None:
+    mail = (json or {}).get("emailAddress")
+    if not mail:
+        return None
+    return Address(mail.get("name") or "", mail.get("address") or "")
+
+
+def _parties(many: Iterable[RecipientJson] | None) -> tuple[Address, ...]:
+    return tuple(party for party in map(_party, many or ()) if party is not None)
+
+
+def _moment(item: str, text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise BadItem(item, f"The message has a date that cannot be read: {text[:40]!r}.") from None

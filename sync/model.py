@@ -1,0 +1,235 @@
+"""The nouns: frozen values that every other file passes around. No behaviour beyond reading and writing themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from sync.errors import BadJob
+
+Kind = Literal["mail", "calendar", "contacts", "todo", "planner", "rooms"]
+Stream = Literal["mail", "mail-backfill"]
+Direction = Literal["in", "out"]
+
+JOB_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Bring these subjects of one kind into agreement. Names only: the truth is read again by whoever works it."""
+
+    connection: str
+    kind: Kind
+    subjects: tuple[str, ...]
+    reason: str
+    version: int = JOB_VERSION
+
+    def to_json(self) -> str:
+        """The queue message."""
+        return json.dumps(
+            {
+                "version": self.version,
+                "connection": self.connection,
+                "kind": self.kind,
+                "subjects": list(self.subjects),
+                "reason": self.reason,
+            },
+            separators=(",", ":"),
+        )
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        """Read a queue message; raises BadJob with what is wrong with it."""
+        try:
+            raw = json.loads(text)
+        except ValueError:
+            raise BadJob("The queue message is not JSON.") from None
+        if not isinstance(raw, dict):
+            raise BadJob("The queue message is not a JSON object.")
+        if raw.get("version") != JOB_VERSION:
+            raise BadJob(
+                f"The queue message has version {raw.get('version')!r}; this release reads version {JOB_VERSION}. "
+                "Deploy the release that wrote it, or retry the job from the log."
+            )
+        texts = [raw.get(name) for name in ("connection", "kind", "reason")]
+        subjects = raw.get("subjects")
+        if not all(isinstance(text, str) and text for text in texts) or not (
+            isinstance(subjects, list) and all(isinstance(subject, str) for subject in subjects)
+        ):
+            raise BadJob("The queue message lacks connection, kind, subjects or reason.")
+        return Job(raw["connection"], raw["kind"], tuple(subjects), raw["reason"])
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A name and a mail address as a message shows them; either may be empty."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message by its light fields: enough to decide who is concerned, without a word of what it says."""
+
+    id: str
+    message_id: str
+    conversation: str
+    subject: str
+    sender: Address | None
+    author: Address | None
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    bcc: tuple[Address, ...]
+    sent: datetime | None
+    received: datetime | None
+    folder: str
+    draft: bool
+    attachments: bool
+
+    def everybody(self) -> tuple[Address, ...]:
+        """All addresses in the order author, sender, to, cc, bcc."""
+        first = tuple(one for one in (self.author, self.sender) if one is not None)
+        return first + self.to + self.cc + self.bcc
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a message says, as Graph sent it: `html` decides how `content` is to be read."""
+
+    content: str
+    html: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An item that could not be read; `name` finds it again, `sentence` says what is wrong."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A mail folder."""
+
+    id: str
+    name: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRound:
+    """All folder changes since a cursor, and the cursor to go on from."""
+
+    folders: tuple[Folder, ...]
+    removed: tuple[str, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailPage:
+    """One page of messages. `next` leads to the next page, `delta` to the next round; a list has neither at its end."""
+
+    items: tuple[Envelope, ...]
+    removed: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    next: str | None = None
+    delta: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A contact or a user of the CRM, by record key."""
+
+    key: str
+    kind: Literal["contact", "user"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Why a person stands beside a mail: the role of the address that is his."""
+
+    person: Person
+    role: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailRecord:
+    """A captured mail on its way into the CRM. `key` is its identity across mailboxes."""
+
+    key: str
+    mailbox: str
+    envelope: Envelope
+    direction: Direction
+    relations: tuple[Relation, ...]
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the CRM knows of a mail key: whether there is a record, and this mailbox's copy (Graph id and subject)."""
+
+    record: bool
+    item: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of the records handed to the CRM, by record key."""
+
+    new: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+    already: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    """A mailbox in scope. `id` is an opaque digest for jobs and logs; `user` is Graph's id, pinned at first contact."""
+
+    id: str
+    connection: str
+    address: str
+    owner: str = ""
+    user: str = ""
+    own: tuple[str, ...] = ()
+    status: str = "new"
+    sentence: str = ""
+    backfill: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunItem:
+    """One line of a run: what happened to one item and why. `record` leads to the CRM where there is one."""
+
+    name: str
+    outcome: Literal["kept", "error"]
+    reason: str
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of Logs & Errors."""
+
+    id: str
+    connection: str
+    mailbox: str
+    stream: str
+    reason: str
+    started: datetime
+    ended: datetime
+    seen: int = 0
+    kept: int = 0
+    errors: int = 0
+    bodies: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    sentence: str = ""
+    job: str = ""

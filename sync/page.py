@@ -1,0 +1,240 @@
+"""One page of mail under one lease: decide by light fields, read what is kept, store it, count everything.
+
+A message that cannot be read is one error item of its run; all beside it go on (G4).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+from sync import matching
+from sync.content import readable
+from sync.errors import AccordError, LeaseLost, MalformedAnswer, Retry
+from sync.keys import fold
+from sync.model import Body, Broken, Envelope, Job, MailboxRow, MailPage, MailRecord, Run, RunItem
+from sync.state import Lease, Place
+from sync.world import World
+
+# Records are stored when this many characters wait, so that a worker's memory stays small.
+HELD = 8 * 1024 * 1024
+# A job starts nothing new after this; functionTimeout is ten minutes.
+ENOUGH = timedelta(minutes=4)
+# A lease with less than this left is renewed before anything more is written.
+SOON = timedelta(seconds=60)
+
+logger = logging.getLogger("accord")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run saw and did, growing page by page."""
+
+    seen: int = 0
+    kept: int = 0
+    bodies: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    items: list[RunItem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """Items that failed."""
+        return sum(item.outcome == "error" for item in self.items)
+
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Count mails that were not kept."""
+        if count:
+            self.skipped[reason] += count
+
+    def added_to(self, totals: Mapping[str, Any]) -> dict[str, Any]:
+        """The totals of a cursor with this run's counts added."""
+        counts = {name: totals.get(name, 0) + getattr(self, name) for name in ("seen", "kept", "bodies", "errors")}
+        return {**counts, "skipped": dict(Counter(totals.get("skipped", {})) + self.skipped)}
+
+
+class Work:
+    """One job under way. As a context it frees its lease however it ends, and logs what went wrong on purpose."""
+
+    def __init__(self, world: World, row: MailboxRow, job: Job, lease: Lease) -> None:
+        self.world = world
+        self.row = row
+        self.box = world.connect(row)
+        self.tally = Tally()
+        self.opened: set[str] = set()
+        self._job = job
+        self._lease = lease
+        self._started = world.clock()
+
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(raised, Exception) or isinstance(raised, LeaseLost):
+            return
+        if isinstance(raised, AccordError):
+            # Waiting is not an error, but an answer that cannot be read is one.
+            waits = isinstance(raised, Retry) and not isinstance(raised, MalformedAnswer)
+            self.log("" if waits else raised.sentence)
+        try:
+            self.save(release=True)
+        except LeaseLost:
+            return
+
+    def late(self) -> bool:
+        """Whether this job should start nothing new."""
+        return self.world.clock() - self._started > ENOUGH
+
+    def know(self, **changes: Any) -> None:
+        """Remember something about the mailbox, and read on with it."""
+        self.row = self.world.state.note(self.row, **changes)
+        self.box = self.world.connect(self.row)
+
+    def save(
+        self,
+        cursor: Mapping[str, Any] | None = None,
+        places: Sequence[Place] = (),
+        dropped: Sequence[str] = (),
+        release: bool = False,
+    ) -> None:
+        """Write under the lease and renew it; raises LeaseLost."""
+        self._lease = self.world.state.save(self._lease, cursor, places, dropped, release)
+
+    def hold(self) -> None:
+        """Make sure that the lease lasts for the next write."""
+        if self._lease.until - self.world.clock() < SOON:
+            self.save()
+
+    def log(self, sentence: str = "") -> None:
+        """One row of Logs & Errors and one line of the log; a run that did nothing leaves none (T5)."""
+        tally = self.tally
+        if not (tally.seen or tally.items or sentence):
+            return
+        run = Run(
+            id=self.world.keys.of("run", self._lease.mailbox, self._lease.stream, str(self._lease.number)),
+            connection=self.row.connection,
+            mailbox=self.row.id,
+            stream=self._lease.stream,
+            reason=self._job.reason,
+            started=self._started,
+            ended=self.world.clock(),
+            seen=tally.seen,
+            kept=tally.kept,
+            errors=tally.errors,
+            bodies=tally.bodies,
+            skipped=dict(tally.skipped),
+            sentence=sentence,
+        )
+        self.world.log.write(run, tally.items)
+        logger.info(
+            "run %s stream=%s reason=%s seen=%d kept=%d errors=%d bodies=%d seconds=%.1f",
+            run.id[:12],
+            run.stream,
+            run.reason,
+            run.seen,
+            run.kept,
+            run.errors,
+            run.bodies,
+            (run.ended - run.started).total_seconds(),
+        )
+
+
+def capture(work: Work, page: MailPage, skipped: Collection[str] = (), known: bool = False) -> None:
+    """Decide on every mail of a page, read the bodies of those kept, and hand them to the CRM.
+
+    `skipped` are folders that are left out. With `known`, mails that this mailbox has shown before are not read again:
+    a delta also reports what was only opened or flagged.
+    """
+    work.tally.seen += len(page.broken)
+    work.tally.items += [RunItem(one.name, "error", one.sentence) for one in page.broken]
+    kept = _decide(work, page.items, skipped)
+    if known and kept:
+        kept = _news(work, kept)
+    if not kept:
+        return
+    waiting: list[MailRecord] = []
+    held = 0
+    try:
+        for message, body in work.box.bodies(list(kept)):
+            record = _filled(work, kept[message], body)
+            if record is not None:
+                waiting.append(record)
+                held += len(record.html) + len(record.text)
+            if held > HELD:
+                _store(work, waiting)
+                waiting, held = [], 0
+    finally:
+        # What Graph gave before it refused more is worth keeping: the job comes back and finds it there.
+        _store(work, waiting)
+
+
+def _decide(work: Work, items: Sequence[Envelope], skipped: Collection[str]) -> dict[str, MailRecord]:
+    """Records of the mails that are kept, by Graph id, still without their bodies."""
+    tally, policy = work.tally, work.world.policy()
+    tally.seen += len(items)
+    concerned: list[Envelope] = []
+    for one in items:
+        reason = matching.set_aside(one, skipped)
+        if reason is None:
+            concerned.append(one)
+        else:
+            tally.skip(reason)
+    addresses = {address for one in concerned for _, address in matching.correspondents(one)}
+    people = work.world.crm.people(addresses) if addresses else {}
+    records = {}
+    for one in concerned:
+        decision = matching.decide(one, work.row.own, people, policy)
+        if decision.keep:
+            records[one.id] = MailRecord(
+                _identity(work, one), work.row.id, one, decision.direction, decision.relations, html="", text=""
+            )
+        else:
+            tally.skip(decision.reason)
+    return records
+
+
+def _identity(work: Work, one: Envelope) -> str:
+    """One mail in five mailboxes is one record; without a message id it belongs to its mailbox alone."""
+    if not one.message_id:
+        return "m" + work.world.keys.of("mail-here", work.row.id, one.id)
+    return work.world.keys.mail(one.message_id, one.sent, fold(one.author.address) if one.author else "")
+
+
+def _news(work: Work, kept: Mapping[str, MailRecord]) -> dict[str, MailRecord]:
+    shown = work.world.crm.known(work.row.id, {record.key for record in kept.values()})
+    fresh = {}
+    for message, record in kept.items():
+        before = shown.get(record.key)
+        if before is None or before.item != message:
+            fresh[message] = record
+    work.tally.skip("already kept", len(kept) - len(fresh))
+    return fresh
+
+
+def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailRecord | None:
+    if body is None:
+        work.tally.skip("gone")
+        return None
+    if isinstance(body, Broken):
+        work.tally.items.append(RunItem(body.name, "error", body.sentence, record.key))
+        return None
+    work.tally.bodies += 1
+    html, text = readable(body)
+    return replace(record, html=html, text=text)
+
+
+def _store(work: Work, records: Sequence[MailRecord]) -> None:
+    if not records:
+        return
+    work.hold()
+    stored = work.world.crm.keep(records)
+    done = {*stored.new, *stored.joined}
+    work.tally.kept += len(done)
+    work.tally.skip("already kept", len(stored.already))
+    work.tally.items += [RunItem(one.envelope.id, "kept", one.direction, one.key) for one in records if one.key in done]

@@ -1,0 +1,70 @@
+"""Every choice of the admin, one frozen object. The defaults are the safe ones (design.md 7)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from dateutil.relativedelta import relativedelta
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+# Names of well-known folders that hold no mail anybody exchanged (graph-facts 5.1).
+SKIPPED_FOLDERS = (
+    "drafts",
+    "outbox",
+    "junkemail",
+    "deleteditems",
+    "recoverableitemsdeletions",
+    "conversationhistory",
+    "conflicts",
+    "localfailures",
+    "serverfailures",
+    "syncissues",
+    "searchfolders",
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MailPolicy(_Section):
+    """What of a mailbox's mail is looked at."""
+
+    backfill_months: int | None = Field(default=6, ge=1, le=240, description="None has no start (N4).")
+    backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2; features.md section 2.")
+    skipped_folders: tuple[str, ...] = SKIPPED_FOLDERS
+
+    def backfill_start(self, opened: datetime) -> datetime | None:
+        """The oldest time received that the backfill looks at, counted back from the moment of the start."""
+        if self.backfill_months is None:
+            return None
+        return opened - relativedelta(months=self.backfill_months)
+
+
+class MatchingPolicy(_Section):
+    """Whose mail is kept."""
+
+    internal_domains: tuple[str, ...] = Field(default=(), description="F3: `acme.com`, never `@acme.com`.")
+
+    @field_validator("internal_domains")
+    @classmethod
+    def _plain_domains(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
+        for domain in domains:
+            if not domain or "@" in domain or "." not in domain or domain != domain.strip():
+                raise ValueError(f"{domain!r} is not a domain: write acme.com, not @acme.com")
+        return tuple(domain.lower() for domain in domains)
+
+
+class SchedulePolicy(_Section):
+    """How often a mailbox is asked for changes."""
+
+    minutes: int = Field(default=5, ge=1, le=1440)
+
+
+class Policy(_Section):
+    """All choices of the admin."""
+
+    mail: MailPolicy = MailPolicy()
+    matching: MatchingPolicy = MatchingPolicy()
+    schedule: SchedulePolicy = SchedulePolicy()

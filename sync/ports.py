@@ -1,0 +1,151 @@
+"""What the middle asks of the rim: five protocols. Two implementations each pass one contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from sync.model import Body, Broken, Envelope, FolderRound, Kept, Known, MailboxRow, MailPage, MailRecord, Person
+
+Value = str | int | float | bool | bytes | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored row. `version` changes with every write (the ETag)."""
+
+    partition: str
+    key: str
+    values: Mapping[str, Value]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change of a row in a group.
+
+    insert   the row must be absent, else Exists
+    merge    set these values and leave the others; creates the row where absent (no version given)
+    replace  the row has these values and no others; creates the row where absent (no version given)
+    delete   deleting what is gone is success
+    With a `version`, merge, replace and delete raise Stale unless the row still has it.
+    """
+
+    action: Literal["insert", "merge", "replace", "delete"]
+    key: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+    version: str | None = None
+
+
+class Tables(Protocol):
+    """Rows in partitions. Keys come from digests; values are at most 32 KB each, larger ones go to Blobs."""
+
+    def get(self, table: str, partition: str, key: str) -> Row | None:
+        """One row, or None."""
+
+    def rows(
+        self,
+        table: str,
+        partition: str,
+        first: str = "",
+        last: str = "",
+        select: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Iterator[Row]:
+        """Rows of one partition with first <= key < last, in key order; an empty bound is open."""
+
+    def scan(self, table: str, select: Sequence[str] = ()) -> Iterator[Row]:
+        """All rows of a table in order of partition and key."""
+
+    def write(self, table: str, partition: str, writes: Sequence[Write]) -> dict[str, str]:
+        """All of these writes or none; row key -> new version. At most 100 rows and 4 MB, else TooLarge.
+
+        Raises Exists or Stale, both with the key of the row where the storage tells.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A stored file."""
+
+    data: bytes
+    version: str
+
+
+class Blobs(Protocol):
+    """Files by name; names are made from digests and slashes."""
+
+    def put(self, name: str, data: bytes, version: str | None = None) -> str:
+        """Write a file; returns its version. With `version`: only over that one ("" means absent), else Stale."""
+
+    def get(self, name: str, unless: str = "") -> Blob | None:
+        """A file, or None where it is absent or still has the version `unless`."""
+
+    def delete(self, name: str) -> None:
+        """Remove a file; removing what is gone is success."""
+
+
+class Queue(Protocol):
+    """Storage queues."""
+
+    def put(self, queue: str, text: str, delay: float = 0) -> None:
+        """Send `text` (base64 on the wire, as the Functions host expects), visible after `delay` seconds."""
+
+
+class Mailbox(Protocol):
+    """One Microsoft 365 mailbox, read side. Links that come out may be stored and handed back later."""
+
+    def identity(self) -> tuple[str, tuple[str, ...]]:
+        """Graph's id of the mailbox's user, and all addresses that are his own."""
+
+    def folders(self, cursor: str = "") -> FolderRound:
+        """Folder changes since `cursor` (all folders without one); raises CursorGone."""
+
+    def well_known(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Ids of the well-known folders that exist here, by name."""
+
+    def open_folder(self, folder: str, since: datetime) -> MailPage:
+        """First page of a folder's delta, limited to what was received at `since` or later."""
+
+    def follow(self, link: str) -> MailPage:
+        """The page behind a next or delta link; raises CursorGone."""
+
+    def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
+        """Messages of all folders received in [since, until], by time received."""
+
+    def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Body | Broken | None]]:
+        """What these messages say, in any order: the body, why it cannot be had, or None where the message is gone."""
+
+
+class Crm(Protocol):
+    """The CRM as mail capture sees it."""
+
+    def people(self, addresses: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
+        """Whose these addresses are, by folded address; unknown ones are absent."""
+
+    def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
+        """What is known of these mail keys; unknown ones are absent."""
+
+    def keep(self, records: Sequence[MailRecord]) -> Kept:
+        """Store mails with relations, timeline and feed; storing the same again changes nothing."""
+
+
+Clock = Callable[[], datetime]
+Connect = Callable[[MailboxRow], Mailbox]
+
+__all__ = [
+    "Blob",
+    "Blobs",
+    "Clock",
+    "Connect",
+    "Crm",
+    "Envelope",
+    "Mailbox",
+    "Queue",
+    "Row",
+    "Tables",
+    "Value",
+    "Write",
+]

@@ -1,0 +1,28 @@
+"""Everything a job works with, handed over as one value. Built in `wiring`, or in a test from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sync.keys import Keys
+from sync.log import Log
+from sync.meter import Meter
+from sync.policy import Policy
+from sync.ports import Clock, Connect, Crm, Queue
+from sync.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The rim as the middle sees it."""
+
+    clock: Clock
+    keys: Keys
+    state: State
+    log: Log
+    queue: Queue
+    crm: Crm
+    connect: Connect
+    policy: Callable[[], Policy]
+    meter: Meter
