@@ -28,7 +28,7 @@ from sync.state import Place
 from sync.world import World
 
 SYNC_MAIL, BACKFILL_MAIL = "sync-mail", "backfill-mail"
-# Exchange's clock and ours may differ: the delta opens a little before the start, the CRM ends the overlap.
+# Exchange's clock and ours may differ: the deltas open a little before the start, and the backfill ends there.
 SKEW = timedelta(minutes=5)
 
 
@@ -39,13 +39,17 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
     if opened is None:
         world.state.want(row.id, "mail")
         return
-    first = not opened.cursor.get("tree")
+    first = not opened.cursor.get("started")
     with Work(world, row, job, opened.lease) as work:
         cursor = dict(opened.cursor) or _meet(work)
         places = {place.folder: place for place in opened.places}
         done = _walk_tree(work, cursor, places) and _rounds(work, cursor, places)
         work.log()
         cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
+        cursor["started"] = done or not first
+        if first and done:
+            # Wanted before the cursor says that the start is over: whoever dies in between has not forgotten it.
+            world.state.want(row.id, "mail-backfill")
         work.save(cursor, release=True)
     world.state.note(work.row, status="connected", sentence="")
     if done:
@@ -53,14 +57,14 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
     if not done or world.state.wanted(row.id, "mail") > wanted:
         world.queue.put(SYNC_MAIL, replace(job, reason="continued").to_json())
     if first and done:
-        world.state.want(row.id, "mail-backfill")
         world.queue.put(BACKFILL_MAIL, replace(job, reason="started").to_json())
 
 
 def backfill(world: World, job: Job, row: MailboxRow) -> None:
     """One page of old mail; the next page is a job of its own, so that mailboxes take turns."""
     start, places = world.state.look(row.id, "mail")
-    opened = world.state.open(row.id, "mail-backfill") if start else None
+    # Before all folders are known, what lies in those left out could not be told from the rest.
+    opened = world.state.open(row.id, "mail-backfill") if start.get("started") else None
     if opened is None:
         return
     with Work(world, row, job, opened.lease) as work:
@@ -75,6 +79,7 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
     if not cursor["done"]:
         world.queue.put(BACKFILL_MAIL, replace(job, reason="continued").to_json())
         return
+    world.queue.put(SYNC_MAIL, replace(job, reason="backfilled").to_json())
     world.state.note(row, backfill="done")
     world.state.served(row.id, "mail-backfill", world.state.wanted(row.id, "mail-backfill"))
 
@@ -98,7 +103,8 @@ def _meet(work: Work) -> dict[str, Any]:
     user, own = work.box.identity()
     work.know(user=user, own=own, status="connected", backfill="running")
     skipped = work.box.well_known(work.world.policy().mail.skipped_folders)
-    cursor = {"opened": work.world.clock().isoformat(), "tree": "", "skipped": sorted(skipped.values())}
+    opened = work.world.clock().isoformat()
+    cursor = {"opened": opened, "started": False, "tree": "", "skipped": sorted(skipped.values())}
     work.save(cursor)
     return cursor
 
@@ -110,12 +116,17 @@ def _walk_tree(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> 
     except CursorGone:
         tree = work.box.folders()
     dropped = [folder for folder in tree.removed if places.pop(folder, None)]
-    changed = {}
+    changed: dict[str, Place] = {}
     for place in placed(tree.folders, places, cursor["skipped"]):
         if work.late():
+            work.save(places=list(changed.values()))
             return False
         if not place.skipped and not place.link:
-            place = _open_folder(work, cursor, place)
+            try:
+                place = _open_folder(work, cursor, place)
+            except Gone:
+                # Removed since it was listed: the next walk says so.
+                continue
         places[place.folder] = changed[place.folder] = place
         if len(changed) == 20:
             work.save(places=list(changed.values()))
@@ -207,7 +218,7 @@ def _first_slice(world: World, start: Mapping[str, Any]) -> dict[str, Any]:
         "opened": opened.isoformat(),
         "oldest": oldest.isoformat() if oldest else None,
         "since": oldest.isoformat() if oldest else None,
-        "until": opened.isoformat(),
+        "until": (opened - SKEW).isoformat(),
         "edge": [],
         "done": False,
     }

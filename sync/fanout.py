@@ -86,6 +86,6 @@ def _job(row: MailboxRow, reason: str) -> Job:
 
 
 def _at_work(world: World, want: Want, now: datetime) -> bool:
-    """A run holds the lease, or ended so lately that its own next job is under way."""
-    until = world.state.leased_until(want.mailbox, want.stream) if want.queued else None
+    """A run holds the lease, or ended so lately that the job it queued itself is under way."""
+    until = world.state.leased_until(want.mailbox, want.stream)
     return until is not None and until > now - PATIENCE

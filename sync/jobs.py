@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Retry
+from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Reset, Retry
 from sync.model import Job, MailboxRow, Run
 from sync.world import World
 
@@ -14,6 +14,7 @@ Do = Callable[[World, Job, MailboxRow], None]
 
 # Somebody else holds the lease: when to look whether he finished.
 AFTER_LEASE = 30.0
+AFTER_RESET = 60.0
 # A poison message is kept for the log up to this many characters.
 SHOWN = 4000
 
@@ -44,6 +45,10 @@ def _one(world: World, queue: str, job: Job, row: MailboxRow, do: Do) -> None:
     except Retry as wait:
         _note(world, row, "waiting", wait.sentence)
         world.queue.put(queue, job.to_json(), wait.after)
+    except Reset as lost:
+        # A lost place is mended where it is followed; one lost again at once is Microsoft's trouble, and passes.
+        _note(world, row, "waiting", lost.sentence)
+        world.queue.put(queue, job.to_json(), AFTER_RESET)
     except NeedsPerson as why:
         _note(world, row, "blocked", f"{why.sentence} {why.remedy}")
     except AccordError as why:

@@ -48,6 +48,11 @@ class SignIn:
                 answer = self._application().acquire_token_for_client(SCOPES)
         except requests.RequestException:
             raise Unavailable("Microsoft's sign-in service did not answer.", 30) from None
+        except ValueError as unknown:
+            # msal's only word for a tenant whose addresses it could not read; the rest of the text is not ours to show.
+            if "invalid_tenant" in str(unknown.__context__ or unknown):
+                raise _refusal({"error_codes": [90002]}) from None
+            raise Unavailable("Microsoft's sign-in service gave no addresses for this tenant.", 30) from None
         token = answer.get("access_token")
         if isinstance(token, str):
             return token

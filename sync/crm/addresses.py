@@ -1,0 +1,239 @@
+"""Addresses to people. The rows are the truth; one sorted list of digests answers "nobody" without asking them.
+
+The list is a file of 8 bytes a digest, 8 MB for a million addresses. It only grows: a digest too many costs one
+question to the rows. An address that is not in it is nobody's, without any request.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sync.errors import Retry, Stale
+from sync.keys import Keys, fold
+from sync.model import Person
+from sync.ports import Blobs, Clock, Row, Tables, Write
+
+TABLE = "CrmAddresses"
+FILE = "crm/addresses"
+CONFIRMED_FOR = timedelta(minutes=5)
+CONFIRMED = 50_000
+GROUP_ROWS = 100
+PARTITIONS = 256
+ANSWER_ROWS = 1000  # the storage answers with so many rows at once
+TRIES = 10
+
+
+class Addresses:
+    """The address index of one worker. Safe to share between threads."""
+
+    def __init__(
+        self, tables: Tables, blobs: Blobs, keys: Keys, clock: Clock, refresh: timedelta = timedelta(seconds=15)
+    ) -> None:
+        self._tables = tables
+        self._blobs = blobs
+        self._keys = keys
+        self._clock = clock
+        self._refresh = refresh
+        self._numbers: array[int] = array("Q")
+        self._version = ""
+        self._loaded: datetime | None = None
+        self._loading = threading.Lock()
+        self._confirmed: OrderedDict[str, tuple[datetime, tuple[Person, ...]]] = OrderedDict()
+        self._confirming = threading.Lock()
+
+    def people(self, addresses: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
+        """Whose these addresses are, by folded address; unknown ones are absent."""
+        now = self._clock()
+        numbers = self._fresh(now)
+        found: dict[str, tuple[Person, ...]] = {}
+        for folded in set(map(fold, addresses)):
+            known = self._remembered(folded, now)
+            if known is None:
+                if not _holds(numbers, self._keys.number("address", folded)):
+                    continue
+                known = self._ask(folded)
+                self._remember(folded, now, known)
+            if known:
+                found[folded] = known
+        return found
+
+    def asked(self, addresses: Iterable[str]) -> dict[str, tuple[Person, ...]]:
+        """Whose these addresses are, from the rows as they are now, for whoever is about to change them."""
+        self._load()
+        numbers = self._numbers
+        wanted: dict[str, dict[str, str]] = defaultdict(dict)
+        for folded in set(map(fold, addresses)):
+            if _holds(numbers, self._number(folded)):
+                digest = self._keys.address(folded)
+                wanted[digest[:2]][digest] = folded
+        found: dict[str, list[Person]] = defaultdict(list)
+        for partition, digests in wanted.items():
+            for first, last in ranges(sorted(digests), len(numbers) // PARTITIONS):
+                for row in self._tables.rows(TABLE, partition, f"{first}|", f"{last}}}"):
+                    known = digests.get(row.key.partition("|")[0])
+                    if known is not None:
+                        found[known].append(_person(row))
+        return {folded: tuple(people) for folded, people in found.items()}
+
+    def count(self) -> int:
+        """How many addresses the list had when it was last looked at: no fewer than there are contacts."""
+        return len(self._numbers)
+
+    def add(self, entries: Collection[tuple[str, Person]]) -> None:
+        """Make these addresses lead to these people. Rows first: a listed digest without a row would do no harm,
+        a row without its digest is not found."""
+        groups: dict[str, dict[str, Write]] = defaultdict(dict)
+        for address, person in entries:
+            digest = self._keys.address(address)
+            values = {"kind": person.kind, "name": person.name, "address": fold(address)}
+            key = f"{digest}|{person.key}"
+            groups[digest[:2]][key] = Write("merge", key, values)
+        self._write(groups)
+        self._list({self._number(fold(address)) for address, _ in entries})
+        self._forget(address for address, _ in entries)
+
+    def remove(self, entries: Collection[tuple[str, str]]) -> None:
+        """End that these addresses lead to these people (by key)."""
+        groups: dict[str, dict[str, Write]] = defaultdict(dict)
+        for address, person in entries:
+            digest = self._keys.address(address)
+            key = f"{digest}|{person}"
+            groups[digest[:2]][key] = Write("delete", key)
+        self._write(groups)
+        self._forget(address for address, _ in entries)
+
+    def rebuild(self) -> int:
+        """Make the list anew from the rows; returns how many digests it has. For the day the file is lost."""
+        for _ in range(TRIES):
+            blob = self._blobs.get(FILE)
+            rows = self._tables.scan(TABLE, select=("address",))
+            numbers = array("Q", sorted({self._number(str(row.values["address"])) for row in rows}))
+            if self._put(numbers, blob.version if blob else ""):
+                return len(numbers)
+        raise Retry("Other workers are changing the list of addresses.", after=5)
+
+    def _number(self, folded: str) -> int:
+        return self._keys.number("address", folded)
+
+    def _write(self, groups: Mapping[str, Mapping[str, Write]]) -> None:
+        for partition, writes in groups.items():
+            for part in in_parts(list(writes.values())):
+                self._tables.write(TABLE, partition, part)
+
+    # -- the list of digests
+
+    def _fresh(self, now: datetime) -> array[int]:
+        loaded = self._loaded
+        if loaded is not None and timedelta(0) <= now - loaded < self._refresh:
+            return self._numbers
+        # The first answer must wait for the list; later ones go on with the old list while one thread looks.
+        if self._loading.acquire(blocking=loaded is None):
+            try:
+                if self._loaded is loaded:
+                    self._look(now)
+            finally:
+                self._loading.release()
+        return self._numbers
+
+    def _load(self) -> None:
+        with self._loading:
+            self._look(self._clock())
+
+    def _look(self, now: datetime) -> None:
+        blob = self._blobs.get(FILE, unless=self._version)
+        if blob is not None:
+            self._numbers, self._version = unpacked(blob.data), blob.version
+        self._loaded = now
+
+    def _list(self, numbers: set[int]) -> None:
+        for _ in range(TRIES):
+            self._load()
+            with self._loading:
+                have, version = self._numbers, self._version
+            missing = [number for number in numbers if not _holds(have, number)]
+            if not missing or self._put(array("Q", sorted([*have, *missing])), version):
+                return
+        raise Retry("Other workers are changing the list of addresses.", after=5)
+
+    def _put(self, numbers: array[int], version: str) -> bool:
+        try:
+            written = self._blobs.put(FILE, packed(numbers), version)
+        except Stale:
+            return False
+        with self._loading:
+            self._numbers, self._version = numbers, written
+        return True
+
+    # -- answers of the rows, remembered for a while
+
+    def _ask(self, folded: str) -> tuple[Person, ...]:
+        digest = self._keys.address(folded)
+        # "}" follows "|": the bounds hold the rows of this digest and nothing else.
+        rows = self._tables.rows(TABLE, digest[:2], f"{digest}|", f"{digest}}}")
+        return tuple(map(_person, rows))
+
+    def _remembered(self, folded: str, now: datetime) -> tuple[Person, ...] | None:
+        with self._confirming:
+            held = self._confirmed.get(folded)
+            if held is None or not timedelta(0) <= now - held[0] < CONFIRMED_FOR:
+                return None
+            self._confirmed.move_to_end(folded)
+            return held[1]
+
+    def _remember(self, folded: str, now: datetime, people: tuple[Person, ...]) -> None:
+        with self._confirming:
+            self._confirmed[folded] = now, people
+            self._confirmed.move_to_end(folded)
+            if len(self._confirmed) > CONFIRMED:
+                self._confirmed.popitem(last=False)
+
+    def _forget(self, addresses: Iterable[str]) -> None:
+        with self._confirming:
+            for address in addresses:
+                self._confirmed.pop(fold(address), None)
+
+
+def packed(numbers: array[int]) -> bytes:
+    """Sorted numbers as a file: 8 bytes each, the most significant first."""
+    ordered = array("Q", numbers)
+    if sys.byteorder == "little":
+        ordered.byteswap()
+    return ordered.tobytes()
+
+
+def unpacked(data: bytes) -> array[int]:
+    """The numbers of a file."""
+    numbers = array("Q", data)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def _holds(numbers: array[int], number: int) -> bool:
+    position = bisect_left(numbers, number)
+    return position < len(numbers) and numbers[position] == number
+
+
+def _person(row: Row) -> Person:
+    kind: Literal["contact", "user"] = "user" if row.values["kind"] == "user" else "contact"
+    return Person(row.key.partition("|")[2], kind, str(row.values["name"]))
+
+
+def ranges(keys: Sequence[str], there: int) -> list[tuple[str, str]]:
+    """How to find these sorted keys among about `there` rows: one by one, or all that lies between in one go."""
+    if len(keys) > 2 * (there // ANSWER_ROWS + 1):
+        return [(keys[0], keys[-1])]
+    return [(key, key) for key in keys]
+
+
+def in_parts(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
+    """Small rows of one partition in as many groups as they need."""
+    for start in range(0, len(writes), GROUP_ROWS):
+        yield writes[start : start + GROUP_ROWS]

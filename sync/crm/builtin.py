@@ -1,0 +1,79 @@
+"""The CRM that comes with Accord: contacts, users and mails on Table Storage, with a timeline and a change feed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sync.crm.addresses import Addresses
+from sync.crm.feed import Change, Feed
+from sync.crm.mails import Mails
+from sync.crm.people import Contact, ImportReport, People
+from sync.crm.views import Mail, TimelineEntry, Views
+from sync.keys import Keys
+from sync.model import Kept, Known, MailRecord, Person
+from sync.ports import Blobs, Clock, Tables
+
+
+class Builtin:
+    """The built-in CRM behind `ports.Crm`, and what its REST API reads. One object a worker, shared by its threads."""
+
+    def __init__(self, tables: Tables, blobs: Blobs, keys: Keys, clock: Clock) -> None:
+        self._feed = Feed(tables, clock)
+        self._addresses = Addresses(tables, blobs, keys, clock)
+        self._people = People(tables, keys, self._feed, self._addresses, clock)
+        self._mails = Mails(tables, blobs, keys, self._feed)
+        self._views = Views(tables, blobs)
+
+    # -- the port
+
+    def people(self, addresses: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
+        """Whose these addresses are, by folded address; unknown ones are absent."""
+        return self._addresses.people(addresses)
+
+    def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
+        """What is known of these mail keys; unknown ones are absent."""
+        return self._mails.known(mailbox, keys)
+
+    def keep(self, records: Sequence[MailRecord]) -> Kept:
+        """Store mails with relations, timeline and feed; storing the same again changes nothing."""
+        return self._mails.keep(records)
+
+    # -- people
+
+    def add_user(self, name: str, addresses: Sequence[str]) -> str:
+        """Keep a user; returns his key, the same for the same first address. Raises BadItem."""
+        return self._people.add_user(name, addresses)
+
+    def save_contact(self, name: str, addresses: Sequence[str], key: str = "") -> str:
+        """Keep a contact under `key`, or a new one; returns its key. Raises BadItem."""
+        return self._people.save_contact(name, addresses, key)
+
+    def import_contacts(self, csv_text: str) -> ImportReport:
+        """Keep the contacts of a CSV file. Raises BadItem where it has no column of mail addresses."""
+        return self._people.import_contacts(csv_text)
+
+    def rebuild_addresses(self) -> int:
+        """Make the list of address digests anew from the rows; returns its length."""
+        return self._addresses.rebuild()
+
+    # -- what is shown
+
+    def contact(self, key: str) -> Contact | None:
+        """One contact or user, or None."""
+        return self._people.contact(key)
+
+    def contacts(self, limit: int, after: str = "") -> tuple[list[Contact], str]:
+        """Up to `limit` contacts, and where to go on ("" at the end). Raises BadItem."""
+        return self._people.contacts(limit, after)
+
+    def timeline(self, person: str, limit: int, after: str = "") -> tuple[list[TimelineEntry], str]:
+        """Up to `limit` entries of a person, newest first, and where to go on ("" at the end). Raises BadItem."""
+        return self._views.timeline(person, limit, after)
+
+    def mail(self, key: str) -> Mail | None:
+        """A mail with its relations, copies and body, or None."""
+        return self._views.mail(key)
+
+    def changes(self, cursor: str, limit: int) -> tuple[list[Change], str]:
+        """Up to `limit` changes after `cursor` ("" is the beginning), and the cursor behind them. Raises BadItem."""
+        return self._feed.changes(cursor, limit)

@@ -1,0 +1,215 @@
+"""Mails in the CRM's tables: stored with relations and feed in one group, then shown on each person's timeline.
+
+1. The quick way reads nothing: record and relations are merged, this mailbox's sighting is inserted.
+2. A sighting that exists stops its group; only then are the rows of its keys read, and `records.decide` decides.
+3. The sighting goes with the last group of a mail, so whoever sees it sees all relations.
+4. Files go before the rows that name them, timeline rows after the records they lead to.
+5. Who died in between left a sighting without timeline rows. `known` hides such a sighting, so the mail is handed in
+   again, and `keep` completes what is missing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sync.crm import records
+from sync.crm.addresses import in_parts
+from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
+from sync.crm.records import Content, Draft, Seen, Verdict
+from sync.errors import Exists, Retry
+from sync.keys import Keys, bucket
+from sync.model import Kept, Known, MailRecord
+from sync.ports import Blobs, Row, Tables, Write
+
+TIMELINE = "CrmTimeline"
+TRIES = 10
+MORE_ROWS = 90  # relations in the last group of a mail; what is above goes before
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a call of `keep` did so far."""
+
+    new: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+    again: list[Draft] = field(default_factory=list)
+    timeline: dict[str, dict[str, Write]] = field(default_factory=lambda: defaultdict(dict))
+
+    def show(self, draft: Draft, time: str, people: Iterable[str]) -> None:
+        """Have the mail on these people's timelines."""
+        for person, write in records.timeline_writes(draft, time, people).items():
+            self.timeline[bucket(person)][write.key] = write
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A draft with what is written for it."""
+
+    draft: Draft
+    mark: str
+    content: Content
+
+
+class Mails:
+    """Stores mails, and tells which are stored."""
+
+    def __init__(self, tables: Tables, blobs: Blobs, keys: Keys, feed: Feed) -> None:
+        self._tables = tables
+        self._blobs = blobs
+        self._keys = keys
+        self._feed = feed
+
+    def keep(self, many: Sequence[MailRecord]) -> Kept:
+        """Store mails with relations, timeline and feed; storing the same again writes nothing.
+
+        `new` are mails this mailbox had not shown: the quick way does not look whether another mailbox has.
+        `joined` are those of which it was seen that another has. A mail told apart stands under its own key.
+        """
+        outcome = _Outcome()
+        todo = [Draft(one.key, one) for one in many]
+        while todo:
+            settled = records.settle(todo)
+            outcome.already += settled.twice
+            self._store(settled.now, outcome)
+            todo = [*settled.later, *outcome.again]
+            outcome.again = []
+        for partition, writes in outcome.timeline.items():
+            for part in in_parts(list(writes.values())):
+                self._tables.write(TIMELINE, partition, part)
+        return Kept(tuple(outcome.new), tuple(outcome.joined), tuple(outcome.already))
+
+    def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
+        """What is known of these mail keys; unknown ones are absent. A copy whose timeline was never completed does
+        not count as shown."""
+        found = {}
+        for key in set(keys):
+            rows = self._rows(key, select=("item", "subject", "time"))
+            seen = _seen(key, mailbox, rows)
+            if not seen.record:
+                continue
+            shown = seen.item is not None and not self._missing(key, seen.time, seen.people)
+            subject = str(rows[_sighting(key, mailbox)].values.get("subject", "")) if shown else None
+            found[key] = Known(True, seen.item if shown else None, subject)
+        return found
+
+    # -- the quick way
+
+    def _store(self, drafts: Iterable[Draft], outcome: _Outcome) -> None:
+        buckets: dict[str, list[_Ready]] = defaultdict(list)
+        for draft in drafts:
+            buckets[bucket(draft.key)].append(self._ready(draft))
+        for partition, many in buckets.items():
+            units = [_unit(ready, Verdict("new", ready.draft.record.relations), Seen()) for ready in many]
+            sizes = [(unit.rows, unit.weight) for unit in units]
+            for group in records.packed(sizes, GROUP_ROWS, GROUP_WEIGHT):
+                self._store_group(partition, [many[one] for one in group], [units[one] for one in group], outcome)
+
+    def _store_group(self, partition: str, many: Sequence[_Ready], units: Sequence[Unit], outcome: _Outcome) -> None:
+        if units[0].rows > GROUP_ROWS:  # alone in its group, and not to be begun without knowing what is there
+            self._store_slowly(partition, many, outcome)
+            return
+        self._store_files(many)
+        try:
+            self._feed.append(partition, units)
+        except Exists:
+            self._store_slowly(partition, many, outcome)
+            return
+        for ready in many:
+            outcome.new.append(ready.draft.key)
+            people = (one.person.key for one in ready.draft.record.relations)
+            outcome.show(ready.draft, records.moment(ready.draft.record.envelope), people)
+
+    def _ready(self, draft: Draft) -> _Ready:
+        subject_mark = records.mark(self._keys, draft.record.envelope.subject)
+        return _Ready(draft, subject_mark, records.content(self._keys, draft))
+
+    def _store_files(self, many: Iterable[_Ready]) -> None:
+        for ready in many:
+            for name, data in ready.content.files.items():
+                self._blobs.put(name, data)
+
+    # -- the slow way: something is there
+
+    def _store_slowly(self, partition: str, many: Sequence[_Ready], outcome: _Outcome) -> None:
+        for _ in range(TRIES):
+            seen = [_seen(one.draft.key, one.draft.record.mailbox, self._rows(one.draft.key)) for one in many]
+            verdicts = [records.decide(one.draft, one.mark, its) for one, its in zip(many, seen, strict=True)]
+            try:
+                self._apply(partition, list(zip(many, verdicts, seen, strict=True)))
+            except Exists:
+                continue  # somebody stored one of them since it was read
+            for one, verdict, its in zip(many, verdicts, seen, strict=True):
+                self._note(one, verdict, its, outcome)
+            return
+        raise Retry("Other workers are storing the same mails.", after=5)
+
+    def _apply(self, partition: str, decided: Sequence[tuple[_Ready, Verdict, Seen]]) -> None:
+        units = []
+        for ready, verdict, seen in decided:
+            if verdict.fate == "again" or (verdict.fate == "already" and not verdict.relations):
+                continue
+            unit = _unit(ready, verdict, seen)
+            if verdict.fate != "already":
+                self._store_files([ready])
+            if unit.rows > GROUP_ROWS:
+                early = len(unit.writes) - MORE_ROWS
+                for part in in_parts(unit.writes[:early]):
+                    self._tables.write(TABLE, partition, part)
+                unit = Unit(unit.key, unit.type, unit.writes[early:], unit.weight)
+            units.append(unit)
+        if units:
+            self._feed.append(partition, units)
+
+    def _note(self, ready: _Ready, verdict: Verdict, seen: Seen, outcome: _Outcome) -> None:
+        draft = ready.draft
+        if verdict.fate == "again":
+            outcome.again.append(records.told_apart(self._keys, draft))
+            return
+        {"new": outcome.new, "joined": outcome.joined, "already": outcome.already}[verdict.fate].append(draft.key)
+        time = seen.time or records.moment(draft.record.envelope)
+        people = {one.person.key for one in draft.record.relations}
+        if verdict.fate == "already":
+            people = self._missing(draft.key, time, people.union(seen.people))
+        outcome.show(draft, time, people)
+
+    def _missing(self, key: str, time: str, people: Iterable[str]) -> set[str]:
+        """Those people beside a mail on whose timeline it does not stand."""
+        return {
+            person
+            for person in people
+            if self._tables.get(TIMELINE, bucket(person), records.timeline_key(person, time, key)) is None
+        }
+
+    def _rows(self, key: str, select: Sequence[str] = ()) -> dict[str, Row]:
+        return {row.key: row for row in self._tables.rows(TABLE, bucket(key), f"r|{key}", f"r|{key}~", select)}
+
+
+def _unit(ready: _Ready, verdict: Verdict, seen: Seen) -> Unit:
+    """The rows of a draft, those that may go early first, the sighting last."""
+    draft = ready.draft
+    people = records.relation_writes(draft.key, verdict.relations).values()
+    weight = len(people) * records.ROW_BYTES
+    if verdict.fate == "already":
+        return Unit(draft.key, "mail", list(people), weight + records.ROW_BYTES)
+    record = records.record_write(draft, ready.content, seen.record)
+    sighting = records.sighting_write(draft, ready.mark)
+    return Unit(draft.key, "mail", [record, *people, sighting], ready.content.weight + weight)
+
+
+def _sighting(key: str, mailbox: str) -> str:
+    return f"r|{key}|s|{mailbox}"
+
+
+def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
+    record, sighting = rows.get(f"r|{key}"), rows.get(_sighting(key, mailbox))
+    before = f"r|{key}|p|"
+    return Seen(
+        record=record is not None,
+        time=str(record.values.get("time", "")) if record else "",
+        item=str(sighting.values["item"]) if sighting else None,
+        mark=str(sighting.values.get("mark", "")) if sighting else "",
+        people={row.removeprefix(before) for row in rows if row.startswith(before)},
+    )

@@ -1,0 +1,259 @@
+"""Contacts and users of the built-in CRM, and contacts from a file.
+
+A person's address rows are written before the record: whoever finds the record finds the addresses, and a save that
+died in between is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import orjson
+
+from sync.crm import contacts_csv, records
+from sync.crm.addresses import Addresses, ranges
+from sync.crm.contacts_csv import CsvContact
+from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
+from sync.errors import BadItem, Conflict, Exists, Retry, Stale
+from sync.keys import BUCKETS, Keys, bucket
+from sync.model import Person
+from sync.ports import Clock, Row, Tables, Value, Write
+
+TRIES = 10
+_CONTACT_KEY = re.compile(r"c[0-9a-f]{32}")
+PersonType = Literal["contact", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact or user as stored; the first address is the main one."""
+
+    key: str
+    kind: PersonType
+    name: str
+    addresses: tuple[str, ...]
+    changed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of a file's rows; `errors` are (line, sentence)."""
+
+    imported: int
+    unchanged: int
+    errors: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A person as he stands, or will: with the version of the row where there is one."""
+
+    name: str
+    addresses: tuple[str, ...]
+    version: str = ""
+
+
+class People:
+    """Keeps contacts and users."""
+
+    def __init__(self, tables: Tables, keys: Keys, feed: Feed, addresses: Addresses, clock: Clock) -> None:
+        self._tables = tables
+        self._keys = keys
+        self._feed = feed
+        self._addresses = addresses
+        self._clock = clock
+
+    def add_user(self, name: str, addresses: Sequence[str]) -> str:
+        """Keep a user of the CRM; returns his key, which follows from his first address. Raises BadItem."""
+        tidy, usable = _tidied(name, addresses)
+        key = "u" + self._keys.of("user", usable[0])
+        self._save(key, "user", tidy, usable)
+        return key
+
+    def save_contact(self, name: str, addresses: Sequence[str], key: str = "") -> str:
+        """Keep a contact under `key`, or a new one; name and addresses replace what was there. Raises BadItem."""
+        tidy, usable = _tidied(name, addresses)
+        if key and not _CONTACT_KEY.fullmatch(key):
+            raise BadItem("key", "This is not the key of a contact.")
+        key = key or "c" + uuid.uuid4().hex
+        self._save(key, "contact", tidy, usable)
+        return key
+
+    def contact(self, key: str) -> Contact | None:
+        """One contact or user, or None."""
+        row = self._tables.get(TABLE, bucket(key), f"r|{key}")
+        return _contact(row) if row else None
+
+    def contacts(self, limit: int, after: str = "") -> tuple[list[Contact], str]:
+        """Up to `limit` contacts by key, and where to go on ("" at the end). Raises BadItem."""
+        if after and not _CONTACT_KEY.fullmatch(after):
+            raise BadItem("after", "This does not name a place in the list: use the one that the last answer gave.")
+        found: list[Contact] = []
+        for partition in BUCKETS[int(bucket(after), 16) if after else 0 :]:
+            first = f"r|{after}!" if after and partition == bucket(after) else "r|c"
+            # "d" follows "c": the bounds hold contacts and nothing else; a contact has a single row.
+            rows = self._tables.rows(TABLE, partition, first, "r|d", limit=limit + 1 - len(found))
+            found += map(_contact, rows)
+            if len(found) > limit:
+                return found[:limit], found[limit - 1].key
+        return found, ""
+
+    def import_contacts(self, csv_text: str) -> ImportReport:
+        """Keep the contacts of a CSV file; importing it again changes nothing. Raises BadItem for what is no such file.
+
+        A row belongs to the contact with one of its addresses and its name; rows and contacts without a name go by
+        the address alone. Other people may share an address. A row adds addresses and takes none away.
+        """
+        file = contacts_csv.read(csv_text)
+        before, after, changed = self._plan(file.contacts)
+        self._addresses.add(
+            [(address, Person(key, "contact", one.name)) for key, one in after.items() for address in one.addresses]
+        )
+        for partition, many in _by_bucket(after).items():
+            units = [self._unit(key, "contact", after[key], before.get(key)) for key in many]
+            for group in records.packed([(unit.rows, unit.weight) for unit in units], GROUP_ROWS, GROUP_WEIGHT):
+                self._store(partition, [units[one] for one in group], after)
+        return ImportReport(changed, len(file.contacts) - changed, file.errors)
+
+    def _plan(self, rows: Sequence[CsvContact]) -> tuple[dict[str, _Stored], dict[str, _Stored], int]:
+        """Contacts as they stand and as they will, by key, and how many rows change something."""
+        owners = self._addresses.asked(address for row in rows for address in row.addresses)
+        held: dict[str, dict[str, str]] = defaultdict(dict)  # address -> contact key -> name
+        for address, people in owners.items():
+            held[address] = {one.key: one.name for one in people if one.kind == "contact"}
+        before = self._read_all({key for those in held.values() for key in those})
+        after: dict[str, _Stored] = {}
+        changed = 0
+        for row in rows:
+            key = self._owner(row, held)
+            now = after.get(key) or before.get(key)
+            then = _united(now, row)
+            if now is None or (now.name, now.addresses) != (then.name, then.addresses):
+                after[key] = then
+                changed += 1
+            for address in row.addresses:
+                held[address][key] = then.name
+        return before, after, changed
+
+    def _owner(self, row: CsvContact, held: Mapping[str, Mapping[str, str]]) -> str:
+        """The key of the contact a row belongs to, an existing or a new one."""
+        there = {key: name for address in row.addresses for key, name in held.get(address, {}).items()}
+        wanted = row.name.casefold()
+        for key in sorted(there):
+            if not row.name or there[key].casefold() == wanted:
+                return key
+        for key in sorted(there):
+            if there[key] in row.addresses:  # nobody has told his name yet
+                return key
+        return "c" + self._keys.of("contact", wanted, min(row.addresses))
+
+    def _store(self, partition: str, units: Sequence[Unit], after: Mapping[str, _Stored]) -> None:
+        try:
+            self._feed.append(partition, units)
+        except Conflict:  # somebody else keeps one of them: each by itself, as it stands now
+            for unit in units:
+                one = after[unit.key]
+                self._save(unit.key, "contact", one.name, one.addresses, only_add=True)
+
+    # -- one person
+
+    def _save(self, key: str, kind: PersonType, name: str, addresses: tuple[str, ...], only_add: bool = False) -> None:
+        for _ in range(TRIES):
+            stored = self._read(key)
+            if stored and only_add:
+                addresses = tuple(dict.fromkeys(stored.addresses + addresses))
+            if stored and (stored.name, stored.addresses) == (name, addresses):
+                return
+            person = Person(key, kind, name)
+            self._addresses.add([(address, person) for address in addresses])
+            if stored:
+                self._addresses.remove([(gone, key) for gone in stored.addresses if gone not in addresses])
+            try:
+                self._feed.append(bucket(key), [self._unit(key, kind, _Stored(name, addresses), stored)])
+            except (Exists, Stale):
+                continue
+            return
+        raise Retry("Other workers keep changing the same person.", after=5)
+
+    def _unit(self, key: str, kind: PersonType, then: _Stored, now: _Stored | None) -> Unit:
+        values: dict[str, Value] = {
+            "type": kind,
+            "name": then.name,
+            "addresses": orjson.dumps(then.addresses).decode(),
+            "changed": records.iso(self._clock()),
+        }
+        row = f"r|{key}"
+        write = Write("replace", row, values, now.version) if now else Write("insert", row, values)
+        return Unit(key, kind, [write], 2 * records.ROW_BYTES + 6 * len(str(values["addresses"])))
+
+    def _read(self, key: str) -> _Stored | None:
+        row = self._tables.get(TABLE, bucket(key), f"r|{key}")
+        return _stored(row) if row else None
+
+    def _read_all(self, keys: Collection[str]) -> dict[str, _Stored]:
+        found = {}
+        for partition, many in _by_bucket(keys).items():
+            for first, last in ranges(sorted(many), self._addresses.count() // len(BUCKETS)):
+                for row in self._tables.rows(TABLE, partition, f"r|{first}", f"r|{last}!"):
+                    key = row.key.removeprefix("r|")
+                    if key in keys:
+                        found[key] = _stored(row)
+        return found
+
+
+def _united(now: _Stored | None, row: CsvContact) -> _Stored:
+    """A contact with what a row adds to it."""
+    if now is None:
+        return _Stored(row.name or row.addresses[0], row.addresses)
+    nameless = now.name in now.addresses
+    addresses = tuple(dict.fromkeys(now.addresses + row.addresses))
+    return _Stored(row.name if nameless and row.name else now.name, addresses, now.version)
+
+
+def _by_bucket(keys: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        found[bucket(key)].append(key)
+    return found
+
+
+def _contact(row: Row) -> Contact:
+    values = row.values
+    return Contact(
+        key=row.key.removeprefix("r|"),
+        kind="user" if values["type"] == "user" else "contact",
+        name=str(values["name"]),
+        addresses=tuple(orjson.loads(str(values["addresses"]))),
+        changed=datetime.fromisoformat(str(values["changed"])),
+    )
+
+
+def _stored(row: Row) -> _Stored:
+    known = _contact(row)
+    return _Stored(known.name, known.addresses, row.version)
+
+
+def _tidied(name: str, addresses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    usable = tuple(dict.fromkeys(_usable(addresses)))
+    if not usable:
+        raise BadItem("addresses", "A person needs at least one mail address.")
+    if len(usable) > contacts_csv.ADDRESSES:
+        raise BadItem("addresses", f"A person can have {contacts_csv.ADDRESSES} mail addresses, not {len(usable)}.")
+    tidy = contacts_csv.one_line(name)
+    if len(tidy) > contacts_csv.NAME_LENGTH:
+        raise BadItem("name", f"A name can have {contacts_csv.NAME_LENGTH} characters, not {len(tidy)}.")
+    return tidy or usable[0], usable
+
+
+def _usable(addresses: Sequence[str]) -> Iterator[str]:
+    for position, text in enumerate(addresses, 1):
+        known = contacts_csv.address(text)
+        if not known:
+            raise BadItem(f"address {position}", f"Address {position} of this person is not a mail address.")
+        yield known

@@ -1,0 +1,285 @@
+"""Pure: what a mail becomes in the CRM's tables, and what is done with a mail whose key stands there already.
+
+One mail is one record in all mailboxes: its key says so. Each mailbox that shows it leaves a sighting. A second copy
+in the same mailbox adds nothing but people who were not known yet (the sent copy alone knows the Bcc); a second mail
+with the same key but another subject is a record of its own, linked to the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+
+from sync.keys import Keys
+from sync.model import Address, Envelope, MailRecord, Relation
+from sync.ports import Value, Write
+
+INLINE_BYTES = 30_000  # above this a value goes to a file; the storage takes 32 KB
+SHORT = 400  # characters of a subject or name where it is only shown in a list
+ROW_BYTES = 5_000  # what a row of small values takes on the wire at most, as the storage counts
+_OLDEST = datetime.min.replace(tzinfo=UTC)
+_FIRST_PLACE = 10**16 - 1
+_FILES = {"html": "html", "text": "txt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A mail about to be stored under `key`. `first` is the key of the mail it was told apart from."""
+
+    key: str
+    record: MailRecord
+    first: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Drafts told apart: `now` has each key once, `later` must wait until those stand, `twice` are copies of them."""
+
+    now: tuple[Draft, ...]
+    later: tuple[Draft, ...]
+    twice: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What stands under a key: `time` of the record, this mailbox's copy (item and mark), people beside it."""
+
+    record: bool = False
+    time: str = ""
+    item: str | None = None
+    mark: str = ""
+    people: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is done with a draft, and which relations are to be written with it."""
+
+    fate: Literal["new", "joined", "already", "again"]
+    relations: tuple[Relation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The record's values as stored, the files that hold what is too large for a row, and the bytes on the wire."""
+
+    values: Mapping[str, Value]
+    files: Mapping[str, bytes]
+    weight: int
+
+
+def folded_subject(subject: str) -> str:
+    """A subject as compared: letter case and spacing do not count."""
+    return " ".join(subject.split()).casefold()
+
+
+def mark(keys: Keys, subject: str) -> str:
+    """A subject as compared, short and in one form whatever the storage does to odd characters."""
+    return keys.of("subject", folded_subject(subject))[:16]
+
+
+def told_apart(keys: Keys, draft: Draft) -> Draft:
+    """The draft as a record of its own, linked to the one whose key it shares."""
+    own = "m" + keys.of("mail-again", draft.key, folded_subject(draft.record.envelope.subject))
+    return Draft(own, draft.record, first=draft.key)
+
+
+def settle(drafts: Iterable[Draft]) -> Settled:
+    """Tell drafts of one call with the same key apart, by the rules that hold against what is stored."""
+    now: dict[str, Draft] = {}
+    later: list[Draft] = []
+    twice: list[str] = []
+    for draft in drafts:
+        held = now.get(draft.key)
+        if held is None:
+            now[draft.key] = draft
+        elif _same_copy(held.record, draft.record):
+            now[draft.key] = _with_people(held, draft.record.relations)
+            twice.append(draft.key)
+        else:
+            later.append(draft)
+    return Settled(tuple(now.values()), tuple(later), tuple(twice))
+
+
+def decide(draft: Draft, subject_mark: str, seen: Seen) -> Verdict:
+    """What to do with a draft, given what stands under its key."""
+    relations = draft.record.relations
+    if seen.item is None:
+        return Verdict("joined" if seen.record else "new", relations)
+    if seen.item == draft.record.envelope.id or seen.mark == subject_mark or draft.first:
+        return Verdict("already", tuple(one for one in relations if one.person.key not in seen.people))
+    return Verdict("again")
+
+
+def content(keys: Keys, draft: Draft) -> Content:
+    """The record row's values. Only what every copy shows alike, or only one can know, survives a merge of copies:
+    no empty value, no `in`, no false is written, so that the order in which mailboxes are read does not matter."""
+    envelope = draft.record.envelope
+    texts = {
+        "message_id": envelope.message_id,
+        "conversation": envelope.conversation,
+        "subject": envelope.subject,
+        "author": addresses((envelope.author,)),
+        "sender": addresses((envelope.sender,)),
+        "to": addresses(envelope.to),
+        "cc": addresses(envelope.cc),
+        "bcc": addresses(envelope.bcc),
+        "html": draft.record.html,
+        "text": draft.record.text,
+    }
+    values: dict[str, Value] = {"type": "mail"}
+    files: dict[str, bytes] = {}
+    large: dict[str, str] = {}
+    weight = 3 * ROW_BYTES  # record, sighting and feed row
+    for name, text in texts.items():
+        if not text:
+            continue
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        if size <= INLINE_BYTES:
+            values[name] = text
+            weight += 5 * size - 3 * len(text)  # as JSON in ASCII: 2 bytes a letter, 6 or 12 beyond ASCII
+            continue
+        large[name] = f"mail/{draft.record.key}/{keys.of('file', text)[:16]}.{_FILES.get(name, 'json')}"
+        files[large[name]] = text.encode("utf-8", "replace")
+        values[name] = ""
+    if envelope.sent:
+        values["sent"] = iso(envelope.sent)
+    if draft.record.direction == "out":
+        values["direction"] = "out"
+    if envelope.attachments:
+        values["attachments"] = True
+    if draft.first:
+        values["first"] = draft.first
+    # Always written: a merge must not leave the name of a file beside a value that has become small.
+    values["large"] = orjson.dumps(large).decode() if large else ""
+    return Content(values, files, weight)
+
+
+def moment(envelope: Envelope) -> str:
+    """The time a mail stands under: sent, or where it has none, received."""
+    known = envelope.sent or envelope.received
+    return iso(known) if known else ""
+
+
+def record_write(draft: Draft, kept: Content, exists: bool) -> Write:
+    """The record row. Without a sent time, the time of the first copy counts: that copy must create the row."""
+    if exists:
+        return Write("merge", f"r|{draft.key}", kept.values)
+    action: Literal["merge", "insert"] = "merge" if draft.record.envelope.sent else "insert"
+    return Write(action, f"r|{draft.key}", {**kept.values, "time": moment(draft.record.envelope)})
+
+
+def relation_writes(key: str, relations: Iterable[Relation]) -> dict[str, Write]:
+    """The relation rows by row key; a person stands beside a mail once, in the first role named."""
+    writes: dict[str, Write] = {}
+    for one in relations:
+        row = f"r|{key}|p|{one.person.key}"
+        if row not in writes:
+            values = {
+                "kind": one.person.kind,
+                "name": one.person.name[:SHORT],
+                "role": one.role,
+                "address": one.address,
+            }
+            writes[row] = Write("merge", row, values)
+    return writes
+
+
+def sighting_write(draft: Draft, subject_mark: str) -> Write:
+    """The row of this mailbox's copy."""
+    envelope = draft.record.envelope
+    values: dict[str, Value] = {
+        "item": envelope.id,
+        "folder": envelope.folder,
+        "subject": envelope.subject[:SHORT],
+        "mark": subject_mark,
+    }
+    if envelope.received:
+        values["received"] = iso(envelope.received)
+    return Write("insert", f"r|{draft.key}|s|{draft.record.mailbox}", values)
+
+
+def timeline_writes(draft: Draft, time: str, people: Iterable[str]) -> dict[str, Write]:
+    """One row for each person, by person key."""
+    record, envelope = draft.record, draft.record.envelope
+    author = envelope.author or envelope.sender or Address("", "")
+    values: dict[str, Value] = {
+        "type": "mail",
+        "subject": envelope.subject[:SHORT],
+        "author": author.name[:SHORT],
+        "address": author.address[:SHORT],
+        "time": time,
+        "mailbox": record.mailbox,
+    }
+    if record.direction == "out":
+        values["direction"] = "out"
+    return {person: Write("merge", timeline_key(person, time, draft.key), values) for person in people}
+
+
+def timeline_key(person: str, time: str, record: str) -> str:
+    """Newest first within a person."""
+    return f"{person}|{inverted(time)}|{record}"
+
+
+def inverted(time: str) -> str:
+    """16 digits that fall as time grows; a mail without any time comes last."""
+    known = datetime.fromisoformat(time) if time else _OLDEST
+    return f"{_FIRST_PLACE - int((known - _OLDEST).total_seconds()):016d}"
+
+
+def iso(known: datetime) -> str:
+    """A time to the second with its zone; one without a zone counts as UTC."""
+    aware = known if known.tzinfo else known.replace(tzinfo=UTC)
+    return aware.replace(microsecond=0).isoformat()
+
+
+def addresses(many: Iterable[Address | None]) -> str:
+    """Addresses as JSON, [[name, address], ...]; empty where there is none."""
+    pairs = [[one.name, one.address] for one in many if one is not None]
+    if not pairs:
+        return ""
+    try:
+        return orjson.dumps(pairs).decode()
+    except orjson.JSONEncodeError:  # half of a surrogate pair
+        return orjson.dumps([[_whole(name), _whole(address)] for name, address in pairs]).decode()
+
+
+def read_addresses(text: str) -> tuple[Address, ...]:
+    """Addresses from their JSON."""
+    return tuple(Address(name, address) for name, address in orjson.loads(text)) if text else ()
+
+
+def packed(units: Sequence[tuple[int, int]], rows: int, weight: int) -> list[list[int]]:
+    """Positions of units (rows, weight) in groups that stay within both limits, in order; none is split."""
+    groups: list[list[int]] = []
+    room_rows = room_weight = -1
+    for position, (its_rows, its_weight) in enumerate(units):
+        room_rows, room_weight = room_rows - its_rows, room_weight - its_weight
+        if room_rows < 0 or room_weight < 0:
+            groups.append([])
+            room_rows, room_weight = rows - its_rows, weight - its_weight
+        groups[-1].append(position)
+    return groups
+
+
+def _same_copy(one: MailRecord, other: MailRecord) -> bool:
+    if one.mailbox != other.mailbox:
+        return False
+    mine, its = one.envelope, other.envelope
+    return mine.id == its.id or folded_subject(mine.subject) == folded_subject(its.subject)
+
+
+def _with_people(draft: Draft, relations: Sequence[Relation]) -> Draft:
+    there = {one.person.key for one in draft.record.relations}
+    missing = tuple(one for one in relations if one.person.key not in there)
+    if not missing:
+        return draft
+    return replace(draft, record=replace(draft.record, relations=draft.record.relations + missing))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

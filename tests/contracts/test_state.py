@@ -1,0 +1,213 @@
+"""What is remembered between jobs, on memory and on Azurite."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from dev.memory import ManualClock
+from sync.errors import LeaseLost
+from sync.log import Log
+from sync.model import Run, RunItem
+from sync.state import LEASE, Place, State
+from tests.builders import KEYS, NOON
+
+
+@pytest.fixture
+def now() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def state(storage, now) -> State:
+    return State(storage.tables, KEYS, now)
+
+
+@pytest.fixture
+def box(state) -> str:
+    return state.add_mailbox("tenant", "Ada@Firm.example").id
+
+
+def test_a_mailbox_is_in_scope_once_whatever_the_letter_case(state, box):
+    again = state.add_mailbox("tenant", " ada@firm.example ")
+
+    assert again.id == box
+    assert [row.address for row in state.mailboxes()] == ["ada@firm.example"]
+
+
+def test_a_mailbox_that_is_added_is_wanted(state, box):
+    (want,) = state.wants()
+
+    assert (want.mailbox, want.stream, want.open) == (box, "mail", True)
+
+
+def test_an_unknown_mailbox_is_none(state):
+    assert state.mailbox("f" * 32) is None
+    assert state.mailbox("") is None
+
+
+def test_a_note_changes_what_it_names_and_nothing_else(state, box):
+    row = state.note(state.mailbox(box), user="guid", own=("a@b.example",), status="connected")
+
+    state.note(row, status="blocked", sentence="Why.")
+
+    found = state.mailbox(box)
+    assert (found.user, found.own, found.status, found.sentence) == ("guid", ("a@b.example",), "blocked", "Why.")
+
+
+def test_only_one_of_many_gets_the_lease(state, box):
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: state.open(box, "mail"), range(8)))
+
+    assert sum(one is not None for one in opened) == 1
+
+
+def test_two_streams_of_a_mailbox_have_a_lease_each(state, box):
+    assert state.open(box, "mail") is not None
+    assert state.open(box, "mail-backfill") is not None
+
+
+def test_a_lease_is_free_when_it_is_released_or_has_run_out_and_its_number_grows(state, box, now):
+    first = state.open(box, "mail").lease
+    state.save(first, release=True)
+    second = state.open(box, "mail").lease
+    now.advance(LEASE.total_seconds() + 1)
+    third = state.open(box, "mail").lease
+
+    assert [first.number, second.number, third.number] == [1, 2, 3]
+
+
+def test_a_cursor_comes_back_with_the_next_lease(state, box):
+    lease = state.open(box, "mail").lease
+    place = Place(
+        "AAMk/?#", "parent", link="https://graph.microsoft.com/v1.0/x", next="https://graph.microsoft.com/v1.0/y"
+    )
+    left_out = Place("junk", "parent", skipped=True)
+    state.save(lease, {"opened": "today"}, [place, left_out], release=True)
+
+    opened = state.open(box, "mail")
+
+    assert opened.cursor == {"opened": "today"}
+    assert set(opened.places) == {place, left_out}
+    assert state.cursor(box, "mail") == {"opened": "today"}
+    assert state.look(box, "mail") == (opened.cursor, opened.places)
+    assert state.look(box, "mail-backfill") == ({}, ())
+
+
+def test_a_dropped_folder_is_forgotten_and_dropping_it_again_is_no_error(state, box):
+    lease = state.open(box, "mail").lease
+    lease = state.save(lease, places=[Place("a", "p"), Place("b", "p")])
+
+    lease = state.save(lease, dropped=["a"])
+    state.save(lease, dropped=["a"], release=True)
+
+    assert [place.folder for place in state.open(box, "mail").places] == ["b"]
+
+
+def test_hundreds_of_folders_are_saved_under_one_lease(state, box):
+    lease = state.open(box, "mail").lease
+
+    state.save(lease, {"n": 1}, [Place(f"folder {number}", "p") for number in range(250)], release=True)
+
+    assert len(state.open(box, "mail").places) == 250
+
+
+def test_whoever_lost_the_lease_writes_nothing(state, box, now):
+    mine = state.open(box, "mail").lease
+    now.advance(LEASE.total_seconds() + 1)
+
+    with pytest.raises(LeaseLost):
+        state.save(mine, {"stale": True})
+    theirs = state.open(box, "mail").lease
+    now.advance(1)
+    with pytest.raises(LeaseLost):
+        state.save(mine, {"stale": True})
+    state.save(theirs, {"fresh": True})
+    assert state.cursor(box, "mail") == {"fresh": True}
+
+
+def test_a_clock_that_lags_does_not_let_the_old_holder_write(state, storage, box, now):
+    """The holder's own clock says that the lease still lasts; the row says that somebody else has it."""
+    behind = State(storage.tables, KEYS, ManualClock(NOON))
+    mine = behind.open(box, "mail").lease
+    now.advance(LEASE.total_seconds() + 1)
+    state.open(box, "mail")
+
+    with pytest.raises(LeaseLost):
+        behind.save(mine, {"stale": True})
+
+
+def test_no_wish_is_lost_when_many_wish_at_once(state, box):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: state.want(box, "mail"), range(8)))
+
+    assert state.wanted(box, "mail") == 9
+
+
+def test_what_is_wanted_during_a_run_stays_wanted(state, box):
+    noted = state.wanted(box, "mail")
+    state.want(box, "mail")
+    state.served(box, "mail", noted)
+
+    (want,) = state.wants()
+    assert want.open
+
+
+def test_when_a_job_was_queued_is_remembered(state, box, now):
+    (want,) = state.wants()
+    state.queued(want)
+
+    assert next(state.wants()).queued == now()
+    assert state.leased_until(box, "mail") is None
+    state.open(box, "mail")
+    assert state.leased_until(box, "mail") == now() + LEASE
+
+
+def test_the_last_tick_is_remembered(state, now):
+    assert state.last_tick() is None
+    state.ticked(now())
+    assert state.last_tick() == now()
+
+
+def a_run(number: int) -> Run:
+    began = NOON + timedelta(hours=number)
+    return Run(
+        id=KEYS.of("run", str(number)),
+        connection="tenant",
+        mailbox="box",
+        stream="mail",
+        reason="due",
+        started=began,
+        ended=began,
+        seen=5,
+        kept=2,
+        errors=1,
+        bodies=2,
+        skipped={"no contact": 3},
+        sentence="",
+        job="",
+    )
+
+
+def test_runs_come_newest_first_over_midnight_and_with_their_items(storage):
+    log = Log(storage.tables)
+    for number in (0, 30, 5):
+        items = [RunItem(f"item {one}", "kept", "in", "m1") for one in range(120)] + [RunItem("bad", "error", "Why.")]
+        log.write(a_run(number), items if number == 5 else ())
+
+    assert log.runs() == [a_run(30), a_run(5), a_run(0)]
+    assert log.runs(1) == [a_run(30)]
+    assert len(log.items(a_run(5).id)) == 121
+    assert log.items(a_run(5).id)[-1] == RunItem("bad", "error", "Why.")
+    assert log.items(a_run(0).id) == []
+
+
+def test_writing_a_run_again_changes_nothing(storage):
+    log = Log(storage.tables)
+    log.write(a_run(1), [RunItem("a", "kept", "in")])
+    log.write(a_run(1), [RunItem("a", "kept", "in")])
+
+    assert log.runs() == [a_run(1)]
+    assert len(log.items(a_run(1).id)) == 1

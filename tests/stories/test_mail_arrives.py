@@ -1,0 +1,249 @@
+"""Mail into the CRM, as an administrator would tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from dev.tenant.faults import Switches
+from sync import fanout
+from sync.policy import MailPolicy
+from tests.builders import NOON
+from tests.stage import ADA, BEN, FIRM, ROSA, CountingTables, Stage
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+def test_a_clients_mail_stands_in_the_crm_by_itself(stage):
+    stage.add()
+    stage.settle()
+
+    stage.mail(subject="The new contract")
+    stage.settle()
+
+    assert stage.timeline() == ["The new contract"]
+
+
+def test_what_came_before_the_start_is_there_too_and_nothing_older_than_six_months(stage):
+    for months in range(9):
+        stage.mail(subject=f"{months} months ago", received=NOON - months * 30 * DAY)
+
+    stage.add()
+    stage.settle()
+
+    assert stage.timeline() == [f"{months} months ago" for months in range(7)]
+
+
+def test_a_strangers_mail_is_counted_and_its_body_never_read(stage):
+    stage.mail(author="who@else.example", subject="Offer")
+    mine = stage.mail(subject="Review")
+    row = stage.add()
+    stage.settle()
+
+    assert stage.timeline() == ["Review"]
+    assert {message for _, message in stage.tenant.bodies_read} == {mine}
+    counts = [run for run in stage.world.log.runs() if run.mailbox == row.id]
+    assert sum(run.skipped.get("no contact", 0) for run in counts) == 1
+
+
+def test_one_mail_in_two_mailboxes_is_one_record_with_two_copies(stage):
+    stage.add(ADA)
+    stage.add(BEN)
+    stage.settle()
+
+    for box in (ADA, BEN):
+        stage.tenant.user(box).deliver(
+            author=ROSA, to=(ADA, BEN), subject="To both", message_id="<both@client.example>", received=NOON, sent=NOON
+        )
+    stage.settle()
+
+    assert stage.timeline() == ["To both"]
+    keys = [row.key for row in stage.tables.scan("CrmRecords")]
+    assert sum("|s|" in key for key in keys) == 2
+
+
+def test_a_mail_to_oneself_is_one_record_and_is_not_read_again(stage):
+    stage.add()
+    stage.settle()
+    same = {"message_id": "<self@firm.example>", "author": ADA, "to": (ADA, ROSA), "received": NOON, "sent": NOON}
+    stage.tenant.user(ADA).deliver(**same)
+    copy = stage.tenant.user(ADA).deliver(**same, folder="sentitems")
+    stage.settle()
+    read = len(stage.tenant.bodies_read)
+
+    stage.tenant.user(ADA).mark_read(copy)
+    stage.settle()
+
+    assert len(stage.timeline()) == 1
+    assert len(stage.tenant.bodies_read) == read
+
+
+def test_a_mail_that_was_only_opened_changes_nothing(stage):
+    mail = stage.mail()
+    stage.add()
+    stage.settle()
+    before = stage.rows()
+    read = stage.tenant.counts()["body_reads"]
+
+    stage.tenant.user(ADA).mark_read(mail)
+    stage.settle()
+
+    assert stage.rows() == before
+    assert stage.tenant.counts()["body_reads"] == read
+
+
+def test_a_cycle_without_news_writes_nothing_but_leases_and_the_tick(stage):
+    stage.mail()
+    stage.add()
+    stage.settle()
+    counting = CountingTables(stage.tables)
+
+    stage.settle(stage.a_worker(tables=counting))
+
+    assert set(counting.written) == {"AccordState", "AccordWanted"} or set(counting.written) == {"AccordState"}
+    assert stage.world.log.runs() == stage.world.log.runs()
+
+
+def test_a_mail_moved_to_another_folder_is_still_one_record(stage):
+    mail = stage.mail()
+    stage.tenant.user(ADA).add_folder("Clients", "inbox")
+    stage.add()
+    stage.settle()
+
+    stage.tenant.user(ADA).move(mail, "inbox/Clients")
+    stage.settle()
+
+    assert stage.timeline() == ["Review"]
+
+
+def test_a_folder_made_later_is_followed_too(stage):
+    stage.add()
+    stage.settle()
+
+    stage.tenant.user(ADA).add_folder("Clients", "inbox")
+    stage.mail(folder="inbox/Clients", subject="Filed by a rule")
+    stage.settle()
+
+    assert stage.timeline() == ["Filed by a rule"]
+
+
+def test_a_folder_thrown_away_is_no_longer_followed_and_stops_nothing(stage):
+    stage.tenant.user(ADA).add_folder("Clients", "inbox")
+    stage.add()
+    stage.settle()
+
+    stage.tenant.user(ADA).remove_folder("inbox/Clients")
+    stage.mail(subject="After that")
+    stage.settle()
+
+    assert stage.timeline() == ["After that"]
+    assert stage.world.state.mailbox(next(stage.world.state.mailboxes()).id).status == "connected"
+
+
+def test_a_folder_moved_into_deleted_items_and_back_is_left_out_meanwhile(stage):
+    ada = stage.tenant.user(ADA)
+    folder = ada.add_folder("Clients", "inbox")
+    stage.add()
+    stage.settle()
+
+    ada.move_folder(folder, "deleteditems")
+    stage.settle()
+    stage.mail(folder="deleteditems/Clients", subject="Left out")
+    stage.settle()
+    assert stage.timeline() == []
+
+    ada.move_folder(folder, "inbox")
+    stage.settle()
+    assert stage.timeline() == ["Left out"]
+
+
+@pytest.mark.parametrize("folder", ["drafts", "junkemail", "deleteditems"])
+def test_mail_in_a_folder_left_out_is_neither_kept_nor_read(stage, folder):
+    stage.mail(folder=folder)
+    stage.add()
+    stage.mail(folder=folder)
+    stage.settle()
+
+    assert stage.timeline() == []
+    assert stage.tenant.counts()["body_reads"] == 0
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_small_pages_with_many_mails_of_one_second_lose_nothing(order):
+    policy = FIRM.model_copy(update={"mail": MailPolicy(backfill_order=order)})
+    stage = Stage(Switches(page_size_cap=4), policy)
+    for number in range(11):
+        stage.mail(subject=f"same {number}", received=NOON - DAY)
+    for number in range(6):
+        stage.mail(subject=f"other {number}", received=NOON - (number + 2) * DAY)
+
+    stage.add()
+    stage.settle()
+
+    assert sorted(stage.timeline()) == sorted([f"same {n}" for n in range(11)] + [f"other {n}" for n in range(6)])
+    stage.close()
+
+
+def test_mail_deleted_between_two_pages_hides_no_other():
+    stage = Stage(Switches(page_size_cap=3))
+    mails = [stage.mail(subject=f"mail {number}", received=NOON - number * DAY) for number in range(1, 13)]
+    stage.add()
+    fanout.tick(stage.world)
+    while stage.work():
+        if mails and len(stage.timeline()) >= 3:
+            stage.tenant.user(ADA).purge(mails.pop(0))
+    stage.settle()
+
+    assert {f"mail {number}" for number in range(4, 13)} <= set(stage.timeline())
+    stage.close()
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        Switches(shuffle_batch=True),
+        Switches(empty_pages_with_nextlink=True),
+        Switches(replay_pages=True, page_size_cap=2),
+        Switches(duplicate_items=True),
+        Switches(old_changes_pass_filter=True),
+        Switches(case_twins=True),
+        Switches(empty_pages_with_nextlink=True, replay_pages=True, duplicate_items=True, page_size_cap=2),
+    ],
+)
+def test_whatever_graph_is_allowed_to_do_every_mail_stands_there_once(switches):
+    stage = Stage(switches)
+    for number in range(7):
+        stage.mail(subject=f"old {number}", received=NOON - (number + 1) * DAY)
+    stage.add()
+    stage.settle()
+    for number in range(7):
+        stage.mail(subject=f"new {number}")
+    stage.settle()
+
+    assert sorted(stage.timeline()) == sorted([f"old {n}" for n in range(7)] + [f"new {n}" for n in range(7)])
+    stage.close()
+
+
+def test_a_message_that_graph_lists_without_an_id_is_an_error_row_and_the_others_are_kept():
+    stage = Stage(Switches(one_message_without_id=True))
+    for number in range(3):
+        stage.mail(subject=f"mail {number}", received=NOON - (number + 1) * DAY)
+    stage.add()
+    stage.settle()
+
+    errors = [
+        item for run in stage.world.log.runs() for item in stage.world.log.items(run.id) if item.outcome == "error"
+    ]
+    assert len(stage.timeline()) == 2
+    assert errors
+    assert "without an id" in errors[0].reason
+    stage.close()
