@@ -49,7 +49,7 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
         cursor["started"] = done or not first
         if first and done:
             # Wanted before the cursor says that the start is over: whoever dies in between has not forgotten it.
-            world.state.want(row.id, "mail-backfill")
+            world.state.want(row.id, "mail-backfill", queued=True)
         work.save(cursor, release=True)
     world.state.note(work.row, status="connected", sentence="")
     if done:
@@ -74,7 +74,7 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
             work.log()
         if cursor["done"]:
             # One delta round after the backfill: wanted before the cursor says that the backfill is over.
-            world.state.want(row.id, "mail")
+            world.state.want(row.id, "mail", queued=True)
         work.save(cursor, release=True)
     if not cursor["done"]:
         world.queue.put(BACKFILL_MAIL, replace(job, reason="continued").to_json())
@@ -160,13 +160,18 @@ def placed(folders: Sequence[Folder], places: Mapping[str, Place], skipped: Sequ
     return found
 
 
-def _rounds(work: Work, cursor: Mapping[str, Any], places: Mapping[str, Place]) -> bool:
-    """One delta round of every folder; False when time ran out before the last one."""
-    for place in places.values():
+def _rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> bool:
+    """One delta round of every folder; False when time ran out, then `at` is the folder to go on with."""
+    at = cursor.pop("at", "")
+    order = sorted(places.values(), key=lambda place: place.folder)
+    for place in order:
+        if place.folder < at:
+            continue
         # A folder opened in this very run has just shown all there is.
         if place.skipped or (place.folder in work.opened and not place.next):
             continue
         if not _round(work, cursor, place):
+            cursor["at"] = place.folder
             return False
     return True
 

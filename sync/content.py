@@ -44,9 +44,7 @@ def text_of(html: str) -> str:
     flowing = html if "<pre" in html else html.replace("\n", " ")
     lined = _BLOCK_END.sub("\\g<0>\n", _CELL_END.sub("\\g<0> ", flowing))
     body = LexborHTMLParser(lined).body
-    if body is None:
-        return ""
-    words = _SPACES.sub(" ", body.text())
+    words = _SPACES.sub(" ", body.text() if body else "")
     return _BLANK_LINES.sub("\n\n", words.replace(" \n", "\n").replace("\n ", "\n")).strip()
 
 

@@ -61,7 +61,7 @@ def plan(
         patience = BLOCKED if row.status == "blocked" else PATIENCE
         if want.stream == "mail":
             wanted.add(row.id)
-        if want.queued is None or now - want.queued > patience:
+        if want.count > want.asked or want.queued is None or now - want.queued > patience:
             found.append(Due(QUEUE_OF[want.stream], _job(row, "wanted"), want))
     interval = timedelta(minutes=policy.schedule.minutes)
     for row in mailboxes.values():
@@ -86,6 +86,6 @@ def _job(row: MailboxRow, reason: str) -> Job:
 
 
 def _at_work(world: World, want: Want, now: datetime) -> bool:
-    """A run holds the lease, or ended so lately that the job it queued itself is under way."""
+    """A run holds the lease and will see the wish at its end, or ended so lately that its next job is under way."""
     until = world.state.leased_until(want.mailbox, want.stream)
-    return until is not None and until > now - PATIENCE
+    return until is not None and until > (now if want.count > want.asked else now - PATIENCE)

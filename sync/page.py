@@ -88,7 +88,8 @@ class Work:
             return
 
     def late(self) -> bool:
-        """Whether this job should start nothing new."""
+        """Whether this job should start nothing new; where it goes on, its lease lasts for the next step."""
+        self.hold()
         return self.world.clock() - self._started > ENOUGH
 
     def know(self, **changes: Any) -> None:
@@ -162,6 +163,7 @@ def capture(work: Work, page: MailPage, skipped: Collection[str] = (), known: bo
     held = 0
     try:
         for message, body in work.box.bodies(list(kept)):
+            work.hold()
             record = _filled(work, kept[message], body)
             if record is not None:
                 waiting.append(record)
@@ -232,7 +234,6 @@ def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailR
 def _store(work: Work, records: Sequence[MailRecord]) -> None:
     if not records:
         return
-    work.hold()
     stored = work.world.crm.keep(records)
     done = {*stored.new, *stored.joined}
     work.tally.kept += len(done)

@@ -66,13 +66,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """How often a stream was wanted and served, and when a job was last queued for it."""
+    """How often a stream was wanted and served, up to which count a job was queued, and when."""
 
     mailbox: str
     stream: Stream
     count: int
     served: int
-    queued: datetime | None
+    asked: int = 0
+    queued: datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -121,13 +122,18 @@ class State:
 
     # -- what is wanted
 
-    def want(self, mailbox: str, stream: Stream) -> None:
-        """Say that there is something to do; `fanout` or the run under way picks it up."""
+    def want(self, mailbox: str, stream: Stream, queued: bool = False) -> None:
+        """Say that there is something to do; `fanout` or the run under way picks it up.
+
+        With `queued` the caller is about to queue the job himself; `fanout` steps in only when that got lost.
+        """
 
         def raise_count() -> None:
             row = self._tables.get(WANTED, mailbox[0], f"{mailbox}|{stream}")
             count = int(str(row.values["count"])) if row else 0
-            values: dict[str, Value] = {"count": count + 1, "mailbox": mailbox, "stream": stream}
+            values: dict[str, Value] = {"count": count + 1}
+            if queued:
+                values |= {"asked": count + 1, "queued": self._clock()}
             if row is None:
                 self._tables.write(WANTED, mailbox[0], [Write("insert", f"{mailbox}|{stream}", values)])
             else:
@@ -149,8 +155,9 @@ class State:
         return (_want(row) for row in self._tables.scan(WANTED))
 
     def queued(self, want: Want) -> None:
-        """Note that a job was queued for this now."""
-        write = Write("merge", f"{want.mailbox}|{want.stream}", {"queued": self._clock()})
+        """Note that a job was queued for all that is wanted now."""
+        values: dict[str, Value] = {"asked": want.count, "queued": self._clock()}
+        write = Write("merge", f"{want.mailbox}|{want.stream}", values)
         self._tables.write(WANTED, want.mailbox[0], [write])
 
     # -- lease, cursor, places
@@ -287,6 +294,7 @@ def _want(row: Row) -> Want:
         stream,  # type: ignore[arg-type]  # written by want() alone
         _number(row, "count"),
         _number(row, "served"),
+        _number(row, "asked"),
         queued if isinstance(queued, datetime) else None,
     )
 

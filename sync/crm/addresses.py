@@ -228,7 +228,7 @@ def _person(row: Row) -> Person:
 
 def ranges(keys: Sequence[str], there: int) -> list[tuple[str, str]]:
     """How to find these sorted keys among about `there` rows: one by one, or all that lies between in one go."""
-    if len(keys) > 2 * (there // ANSWER_ROWS + 1):
+    if len(keys) > there // ANSWER_ROWS + 1:
         return [(keys[0], keys[-1])]
     return [(key, key) for key in keys]
 

@@ -35,7 +35,8 @@ _LAST_NAME = ("lastname", "familyname", "surname", "nachname")
 _TOLD = re.compile(r"sep=(.)", re.IGNORECASE)
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
+_PART = r"[^\s@<>,;:\"()\[\]\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+"
+_ADDRESS = re.compile(f"{_PART}@{_PART}")
 _ANGLED = re.compile(r"[^<>]*<([^<>]+)>\s*")
 _BETWEEN = re.compile(r":::|[;,\r\n]")
 
@@ -105,8 +106,9 @@ def address(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text without control characters and runs of spaces."""
-    return " ".join(_CONTROLS.sub(" ", text).split())
+    """Text without control characters, runs of spaces and halves of characters."""
+    whole = text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return " ".join(_CONTROLS.sub(" ", whole).split())
 
 
 def _header(lines: Sequence[str]) -> tuple[int, str, _Columns]:

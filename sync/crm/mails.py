@@ -195,7 +195,7 @@ def _unit(ready: _Ready, verdict: Verdict, seen: Seen) -> Unit:
     if verdict.fate == "already":
         return Unit(draft.key, "mail", list(people), weight + records.ROW_BYTES)
     record = records.record_write(draft, ready.content, seen.record)
-    sighting = records.sighting_write(draft, ready.mark)
+    sighting = records.sighting_write(draft, ready.content, ready.mark)
     return Unit(draft.key, "mail", [record, *people, sighting], ready.content.weight + weight)
 
 

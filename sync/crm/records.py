@@ -189,8 +189,9 @@ def relation_writes(key: str, relations: Iterable[Relation]) -> dict[str, Write]
     return writes
 
 
-def sighting_write(draft: Draft, subject_mark: str) -> Write:
-    """The row of this mailbox's copy."""
+def sighting_write(draft: Draft, kept: Content, subject_mark: str) -> Write:
+    """The row of this mailbox's copy. It names the files it brought, which another copy's may replace in the record:
+    whoever erases a mail finds them all."""
     envelope = draft.record.envelope
     values: dict[str, Value] = {
         "item": envelope.id,
@@ -200,6 +201,8 @@ def sighting_write(draft: Draft, subject_mark: str) -> Write:
     }
     if envelope.received:
         values["received"] = iso(envelope.received)
+    if kept.files:
+        values["large"] = kept.values["large"]
     return Write("insert", f"r|{draft.key}|s|{draft.record.mailbox}", values)
 
 

@@ -6,16 +6,19 @@ https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
 import msal
 import requests
+from msal.exceptions import MsalServiceError
 
 from sync.errors import SignInRefused, Unavailable
 from sync.graph.session import ThreadSessions
 
 SCOPES = ["https://graph.microsoft.com/.default"]
+_BUSY = 90033
 _FALLBACK = "Look the code up in the Entra sign-in log of the app, mend what it names, and connect again."
 # What an administrator can do about the refusals that app-only sign-in really meets.
 _REMEDIES = {
@@ -46,13 +49,14 @@ class SignIn:
         try:
             with self._lock:
                 answer = self._application().acquire_token_for_client(SCOPES)
-        except requests.RequestException:
+        except (requests.RequestException, MsalServiceError):
             raise Unavailable("Microsoft's sign-in service did not answer.", 30) from None
         except ValueError as unknown:
-            # msal's only word for a tenant whose addresses it could not read; the rest of the text is not ours to show.
-            if "invalid_tenant" in str(unknown.__context__ or unknown):
-                raise _refusal({"error_codes": [90002]}) from None
-            raise Unavailable("Microsoft's sign-in service gave no addresses for this tenant.", 30) from None
+            # msal's only word for a tenant it could not look up: Entra's code stands in the error behind it.
+            code = re.search(r"AADSTS(\d+)", str(unknown.__context__))
+            if code is None:
+                raise Unavailable("Microsoft's sign-in service gave no addresses for this tenant.", 30) from None
+            raise _refusal({"error_codes": [int(code[1])]}) from None
         token = answer.get("access_token")
         if isinstance(token, str):
             return token
@@ -77,7 +81,7 @@ class SignIn:
 
 def _refusal(answer: dict[str, Any]) -> SignInRefused | Unavailable:
     codes = answer.get("error_codes") or [0]
-    if answer.get("error") == "temporarily_unavailable":
+    if answer.get("error") == "temporarily_unavailable" or codes[0] == _BUSY:
         return Unavailable("Microsoft's sign-in service is busy.", 30)
     sentence, remedy = _REMEDIES.get(codes[0], ("Microsoft Entra refused to sign the app in.", _FALLBACK))
     return SignInRefused(f"{sentence} (AADSTS{codes[0]})" if codes[0] else sentence, remedy)

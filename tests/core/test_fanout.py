@@ -18,8 +18,8 @@ BOXES = {ADA.id: ADA}
 EVERY_TEN = Policy(schedule=SchedulePolicy(minutes=10))
 
 
-def a_want(count=1, served=0, queued=None, stream="mail", mailbox=ADA.id):
-    return Want(mailbox, stream, count, served, queued)
+def a_want(count=1, served=0, queued=None, stream="mail", mailbox=ADA.id, asked=1):
+    return Want(mailbox, stream, count, served, asked, queued)
 
 
 def test_what_is_wanted_is_queued_at_once():
@@ -31,6 +31,10 @@ def test_what_is_wanted_is_queued_at_once():
 def test_what_was_served_or_queued_lately_is_left_alone():
     assert plan(NOON, None, BOXES, [a_want(2, 2)], EVERY_TEN) == []
     assert plan(NOON, None, BOXES, [a_want(queued=NOON - MINUTE)], EVERY_TEN) == []
+
+
+def test_what_is_wanted_again_is_queued_again_at_once():
+    assert len(plan(NOON, None, BOXES, [a_want(2, 0, queued=NOON - MINUTE)], EVERY_TEN)) == 1
 
 
 def test_a_job_that_got_lost_is_put_again_after_five_minutes():

@@ -1,0 +1,269 @@
+"""The demo's parts: the firm, the simulated Microsoft 365 as a process, and the demo's own view of the product."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dev.detour import DetourAdapter
+from dev.firm import Client, Firm
+from dev.mailfiles import firm_of
+from dev.report import Counted, Line, one_line
+from dev.run_folder import DataFolder
+from dev.sample import sample_firm
+from sync import storage, wiring
+from sync.capture import progress
+from sync.crm.mails import TIMELINE
+from sync.errors import BadItem
+from sync.fanout import QUEUE_OF
+from sync.meter import Meter
+from sync.model import Job, MailboxRow
+from sync.settings import load
+
+ROOT = Path(__file__).parent.parent
+SECONDS_TO_LOAD = 300
+SECONDS_TO_STOP = 5
+SECONDS_BETWEEN_ASKS = 5
+NEWEST = 6
+TROUBLED = ("blocked", "failing")
+
+
+class NotStarted(Exception):
+    """A part of the demo did not start; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whose mail the demo shows: the sample firm, or the user's own files."""
+
+    path: Path | None
+    owner: str = ""
+
+    def firm(self, folder: DataFolder) -> Firm:
+        """The firm, without its mail: that is the tenant's."""
+        owner = self.owner or folder.settled.owner
+        firm = sample_firm(folder.day) if self.path is None else firm_of(self.path, owner)
+        return replace(firm, mailboxes=tuple(replace(box, mail=()) for box in firm.mailboxes))
+
+    def arguments(self, folder: DataFolder) -> list[str]:
+        """How the tenant is told to load the same."""
+        if self.path is None:
+            return ["--firm", "sample"]
+        owner = self.owner or folder.settled.owner
+        return ["--mail", str(self.path), *(["--owner", owner] if owner else [])]
+
+
+class TenantProcess:
+    """The simulated Microsoft 365. It ends when this process does, however that ends."""
+
+    def __init__(self, folder: DataFolder, source: Source) -> None:
+        self._log = (folder.path / "tenant.log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "dev.tenant", "--port", "0", "--day", folder.settled.day),
+                *(*source.arguments(folder), "--end-with-stdin"),
+            ],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            encoding="utf-8",
+            process_group=0,  # Ctrl-C is for us: the tenant goes after the functions that talk to it
+        )
+
+    def ready(self, stop: threading.Event) -> Mapping[str, Any] | None:
+        """Port, tenant_id, client_id and client_secret once the mail is loaded; None when `stop` came first."""
+        answer: list[str] = []
+        output = self._process.stdout
+        reader = threading.Thread(target=lambda: answer.append(output.readline() if output else ""), daemon=True)
+        reader.start()
+        end = time.monotonic() + SECONDS_TO_LOAD
+        while reader.is_alive() and time.monotonic() < end:
+            reader.join(0.1)
+            if stop.is_set():
+                return None
+        if not answer or not answer[0].startswith("{"):
+            raise NotStarted(f"The simulated Microsoft 365 did not start: see {self._log.name}.")
+        found: Mapping[str, Any] = json.loads(answer[0])
+        return found
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it by its standard input, then by signals."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        for end in (lambda: None, self._process.terminate, self._process.kill):
+            end()
+            try:
+                self._process.wait(SECONDS_TO_STOP)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
+
+
+def settings_for(folder: DataFolder, firm: Firm, ready: Mapping[str, Any], connection: str) -> dict[str, str]:
+    """The app settings of the demo."""
+    return {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "16",
+        "AzureWebJobsStorage": connection,
+        "SYNC_TICK": "0 * * * * *",
+        "ACCORD_TENANT_ID": ready["tenant_id"],
+        "ACCORD_CLIENT_ID": ready["client_id"],
+        "ACCORD_CLIENT_SECRET": ready["client_secret"],
+        "ACCORD_API_KEY": folder.settled.api_key,
+        "ACCORD_DIGEST_KEY": folder.settled.digest_key,
+        "ACCORD_INTERNAL_DOMAINS": ",".join(firm.domains),
+        "ACCORD_BACKFILL_MONTHS": "0" if firm.since == "all" else "6",
+    }
+
+
+class View:
+    """The demo's own access to state and CRM, so that its looking is not counted as the product's work."""
+
+    def __init__(self, settings: Mapping[str, str], tenant_port: int) -> None:
+        self._connection = settings["AzureWebJobsStorage"]
+        self._tenant = settings["ACCORD_TENANT_ID"]
+        self._site = wiring.build(load(settings), lambda: DetourAdapter(tenant_port))
+        self._asked: dict[tuple[str, str], float] = {}
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._site.close()
+
+    def load(self, firm: Firm, folder: DataFolder) -> list[str]:
+        """Mailboxes, users and contacts into the product, once; returns a sentence for each contact left out."""
+        crm, state = self._site.crm, self._site.world.state
+        for box in firm.mailboxes:
+            try:
+                user = crm.add_user(box.name, [box.address, *box.aliases])
+            except BadItem as bad:
+                raise NotStarted(f"The mailbox {box.address!r} cannot be used: {bad.sentence}") from None
+            state.add_mailbox(self._tenant, box.address, user)
+        text = contacts_csv(firm.contacts)
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        errors: list[str] = []
+        if firm.contacts and digest != folder.settled.contacts:
+            errors = [f"contact in line {line}: {sentence}" for line, sentence in crm.import_contacts(text).errors]
+        folder.settle(owner=firm.mailboxes[0].address if firm.mailboxes else "", contacts=digest)
+        return errors
+
+    def ask_all(self) -> None:
+        """Want the newest mail of every mailbox, as a notification from Microsoft would."""
+        for row in self._site.world.state.mailboxes():
+            if row.backfill == "done":
+                self._site.world.state.want(row.id, "mail")
+
+    def counted(self) -> Counted:
+        """The counts of all mailboxes together."""
+        rows = list(self._site.world.state.mailboxes())
+        counts: Counter[str] = Counter()
+        skipped: Counter[str] = Counter()
+        percents: list[int | None] = []
+        for row in rows:
+            found = progress(self._site.world, row)
+            counts.update({name: found[name] for name in ("seen", "kept", "bodies")})
+            skipped.update(found["skipped"])
+            percents.append(found["percent"])
+        known = [percent for percent in percents if percent is not None]
+        percent = sum(known) // len(percents) if known else None
+        return Counted(len(rows), counts["seen"], counts["kept"], counts["bodies"], dict(skipped), percent)
+
+    def settled(self) -> bool:
+        """Whether every mailbox is complete, or in trouble it does not leave by itself; asks for what is still wanted.
+
+        Only meant for a quiet host: then nothing is under way, and what is open would wait for a later tick.
+        """
+        world = self._site.world
+        rows = {row.id: row for row in world.state.mailboxes()}
+        wants = [want for want in world.state.wants() if want.open and want.mailbox in rows]
+        open_ones = {want.mailbox for want in wants}
+        complete = True
+        for want in wants:
+            row, key = rows[want.mailbox], (want.mailbox, want.stream)
+            if row.status in TROUBLED and key in self._asked:
+                continue
+            complete = False
+            if time.monotonic() - self._asked.get(key, -SECONDS_BETWEEN_ASKS) >= SECONDS_BETWEEN_ASKS:
+                self._asked[key] = time.monotonic()
+                job = Job(row.connection, "mail", (row.id,), "asked by the demo")
+                world.queue.put(QUEUE_OF[want.stream], job.to_json())
+        return complete and all(_complete(row, row.id in open_ones) for row in rows.values())
+
+    def cut_off(self) -> int:
+        """For how many seconds a run that was killed still holds a mailbox that is wanted; 0 where none does.
+
+        Only meant for a quiet host: then nobody works under a lease that has not ended.
+        """
+        world = self._site.world
+        ends = [world.state.leased_until(want.mailbox, want.stream) for want in world.state.wants() if want.open]
+        return max(0, *(int((end - world.clock()).total_seconds()) for end in ends if end), 0)
+
+    def errors_since(self, moment: Any) -> list[str]:
+        """A sentence for every run with errors since a moment, and for every mailbox in trouble."""
+        world = self._site.world
+        names = {row.id: row.address for row in world.state.mailboxes()}
+        found = []
+        for run in world.log.runs(10_000):
+            if run.started >= moment and (run.errors or run.stream.endswith("-poison") or run.reason == "poisoned"):
+                items = [item.reason for item in world.log.items(run.id) if item.outcome == "error"]
+                why = run.sentence or next(iter(items), "an item could not be read.")
+                found.append(f"{names.get(run.mailbox, run.mailbox)}: {why}")
+        for row in world.state.mailboxes():
+            if row.status in TROUBLED:
+                found.append(f"{row.address} is {row.status}: {row.sentence}")
+        return list(dict.fromkeys(found))
+
+    def busiest(self) -> tuple[str, str, list[Line], int] | None:
+        """The contact with the longest timeline: (key, name, newest lines, length); None while there is none."""
+        stored = storage.open_storage(self._connection, Meter())
+        try:
+            rows = stored.tables.scan(TIMELINE, select=("type",))
+            lengths = Counter(row.key.partition("|")[0] for row in rows if row.key.startswith("c"))
+        finally:
+            stored.close()
+        if not lengths:
+            return None
+        key = min(lengths, key=lambda one: (-lengths[one], one))
+        contact = self._site.crm.contact(key)
+        entries, _ = self._site.crm.timeline(key, NEWEST)
+        lines = [
+            Line(
+                f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else "",
+                entry.author.name or entry.author.address,
+                entry.subject or "(no subject)",
+            )
+            for entry in entries
+        ]
+        return key, contact.name or contact.addresses[0] if contact else key, lines, lengths[key]
+
+
+def contacts_csv(contacts: Iterable[Client]) -> str:
+    """Contacts as a CSV file such as address books export."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["Name", "Email"])
+    for contact in contacts:
+        writer.writerow([one_line(contact.name), ";".join(contact.addresses)])
+    return text.getvalue()
+
+
+def _complete(row: MailboxRow, wanted: bool) -> bool:
+    return row.status in TROUBLED or (row.backfill == "done" and not wanted)

@@ -1,0 +1,381 @@
+"""The contract of the built-in CRM for people: found by address, cheaply; kept, changed, imported without doubles."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dev.memory import ManualClock, MemoryBlobs, MemoryTables
+from sync.crm import addresses
+from sync.crm.builtin import Builtin
+from sync.crm.people import ImportReport
+from sync.errors import BadItem
+from sync.model import Person
+from sync.ports import Tables
+from sync.storage import Storage
+from tests.builders import KEYS
+from tests.contracts.crm_world import Counting, Interrupted, all_changes, gapless
+
+ROSA = "rosa@client.example"
+
+
+@pytest.fixture
+def crm(storage: Storage, clock: ManualClock) -> Builtin:
+    return another(storage, clock)
+
+
+def another(storage: Storage, clock: ManualClock, tables: Tables | None = None) -> Builtin:
+    """A worker on the same storage that remembers nothing."""
+    return Builtin(tables or storage.tables, storage.blobs, KEYS, clock)
+
+
+def names(crm: Builtin, address: str) -> list[str]:
+    return [one.name for one in crm.people([address]).get(address, ())]
+
+
+def csv_of(people: Sequence[tuple[str, str]]) -> str:
+    return "Name,Email\n" + "".join(f"{name},{address}\n" for name, address in people)
+
+
+# -- found by address
+
+
+def test_a_person_is_found_by_each_of_his_addresses_in_any_letter_case(crm: Builtin) -> None:
+    key = crm.save_contact("Rosa Client", ["Rosa@Client.example", "r@home.example"])
+
+    found = crm.people([" ROSA@client.EXAMPLE", "r@home.example", "nobody@client.example", "", "no address"])
+
+    rosa = Person(key, "contact", "Rosa Client")
+    assert found == {ROSA: (rosa,), "r@home.example": (rosa,)}
+
+
+def test_several_people_may_share_an_address(crm: Builtin) -> None:
+    contact = crm.save_contact("Front Desk", ["desk@firm.example"])
+    user = crm.add_user("Carol", ["carol@firm.example", "desk@firm.example"])
+
+    assert {(one.key, one.kind) for one in crm.people(["desk@firm.example"])["desk@firm.example"]} == {
+        (contact, "contact"),
+        (user, "user"),
+    }
+
+
+def test_unknown_addresses_are_answered_without_a_request(storage: Storage, clock: ManualClock) -> None:
+    another(storage, clock).save_contact("Rosa", [ROSA])
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+
+    found = crm.people([f"stranger{number}@else.example" for number in range(5000)])
+
+    assert found == {}
+    assert tables.reads == []
+
+
+def test_a_known_address_is_asked_for_once_in_five_minutes(storage: Storage, clock: ManualClock) -> None:
+    another(storage, clock).save_contact("Rosa", [ROSA])
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+
+    for _ in range(3):
+        crm.people([ROSA])
+        clock.advance(299 / 3)
+    assert tables.reads == ["CrmAddresses"]
+    clock.advance(2)
+    crm.people([ROSA])
+
+    assert tables.reads == ["CrmAddresses"] * 2
+
+
+def test_what_another_worker_adds_is_seen_after_a_quarter_of_a_minute(storage: Storage, clock: ManualClock) -> None:
+    here, there = another(storage, clock), another(storage, clock)
+    here.save_contact("Eve", ["eve@client.example"])
+    assert names(here, ROSA) == []
+
+    there.save_contact("Rosa", [ROSA])
+    clock.advance(14)
+    early = names(here, ROSA)
+    clock.advance(2)
+
+    assert (early, names(here, ROSA)) == ([], ["Rosa"])
+
+
+def test_what_this_worker_changes_is_seen_at_once(crm: Builtin) -> None:
+    key = crm.save_contact("Rosa", [ROSA])
+    assert names(crm, ROSA) == ["Rosa"]
+
+    crm.save_contact("Rosa Married", [ROSA], key)
+    crm.save_contact("Joe", [ROSA])
+
+    assert sorted(names(crm, ROSA)) == ["Joe", "Rosa Married"]
+
+
+def test_a_million_addresses_take_eight_megabytes_and_a_lookup_asks_nothing(
+    storage: Storage, clock: ManualClock
+) -> None:
+    draw = random.Random(1)
+    strangers = array("Q", sorted({draw.getrandbits(64) for _ in range(1_000_000)}))
+    storage.blobs.put(addresses.FILE, addresses.packed(strangers))
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+    crm.save_contact("Rosa", [ROSA])
+
+    blob = storage.blobs.get(addresses.FILE)
+    assert blob is not None
+    assert len(blob.data) == 8 * (len(strangers) + 1)
+    assert addresses.unpacked(blob.data).itemsize == 8
+    reads = len(tables.reads)
+    assert crm.people([f"{number}@else.example" for number in range(1000)]) == {}
+    assert len(tables.reads) == reads
+    assert names(crm, ROSA) == ["Rosa"]
+
+
+def test_a_digest_in_the_list_without_a_row_is_nobody(storage: Storage, clock: ManualClock) -> None:
+    storage.blobs.put(addresses.FILE, addresses.packed(array("Q", [KEYS.number("address", ROSA)])))
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+
+    assert crm.people([ROSA]) == crm.people([ROSA]) == {}
+    assert tables.reads == ["CrmAddresses"]
+
+
+def test_a_lost_list_is_made_anew_from_the_rows(storage: Storage, clock: ManualClock) -> None:
+    another(storage, clock).import_contacts(csv_of([(f"P{number}", f"p{number}@x.example") for number in range(20)]))
+    storage.blobs.delete(addresses.FILE)
+    crm = another(storage, clock)
+    assert names(crm, "p7@x.example") == []
+
+    assert crm.rebuild_addresses() == 20
+    assert names(crm, "p7@x.example") == ["P7"]
+
+
+def test_workers_that_add_addresses_at_the_same_time_lose_none(storage: Storage, clock: ManualClock) -> None:
+    workers = [another(storage, clock) for _ in range(6)]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda n: workers[n].save_contact(f"P{n}", [f"p{n}@x.example"]), range(6)))
+
+    fresh = another(storage, clock)
+    assert all(names(fresh, f"p{number}@x.example") == [f"P{number}"] for number in range(6))
+    assert gapless(all_changes(fresh))
+
+
+# -- kept and changed
+
+
+def test_a_contact_is_a_record_with_a_place_in_the_feed(crm: Builtin, clock: ManualClock) -> None:
+    key = crm.save_contact("  Rosa\tClient ", [ROSA, "R@home.example", ROSA])
+
+    there = crm.contact(key)
+
+    assert there is not None
+    assert (there.key, there.kind, there.name) == (key, "contact", "Rosa Client")
+    assert (there.addresses, there.changed) == ((ROSA, "r@home.example"), clock())
+    assert [(one.key, one.type) for one in all_changes(crm)] == [(key, "contact")]
+
+
+def test_saving_replaces_and_an_address_taken_away_leads_nowhere(storage: Storage, clock: ManualClock) -> None:
+    crm = another(storage, clock)
+    key = crm.save_contact("Rosa", [ROSA, "old@client.example"])
+
+    crm.save_contact("Rosa Married", ["new@client.example", ROSA], key)
+
+    fresh = another(storage, clock)
+    there = fresh.contact(key)
+    assert there is not None
+    assert (there.name, there.addresses) == ("Rosa Married", ("new@client.example", ROSA))
+    assert [names(fresh, one) for one in (ROSA, "new@client.example", "old@client.example")] == [
+        ["Rosa Married"],
+        ["Rosa Married"],
+        [],
+    ]
+
+
+def test_saving_the_same_writes_nothing(storage: Storage, clock: ManualClock) -> None:
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+    contact, user = crm.save_contact("Rosa", [ROSA]), crm.add_user("Ada", ["ada@firm.example"])
+    writes = len(tables.writes)
+
+    assert crm.save_contact(" Rosa ", [ROSA.upper()], contact) == contact
+    assert crm.add_user("Ada", ["ADA@firm.example"]) == user
+    assert len(tables.writes) == writes
+
+
+def test_a_contact_without_a_name_is_called_by_its_address(crm: Builtin) -> None:
+    assert crm.contact(crm.save_contact("", [ROSA])).name == ROSA  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "key", "sentence"),
+    [
+        ("Rosa", [], "", "at least one mail address"),
+        ("Rosa", [ROSA, "nonsense"], "", "Address 2 of this person is not a mail address"),
+        ("Rosa", ["\ud800@client.example"], "", "Address 1 of this person is not a mail address"),
+        ("Rosa", ["a\x00b@client.example"], "", "Address 1 of this person is not a mail address"),
+        ("Rosa", [f"{number}@x.example" for number in range(51)], "", "50 mail addresses, not 51"),
+        ("x" * 401, [ROSA], "", "400 characters, not 401"),
+        ("Rosa", [ROSA], "m" + "0" * 32, "not the key of a contact"),
+    ],
+)
+def test_a_person_that_cannot_be_kept_is_refused_with_the_reason(
+    crm: Builtin, name: str, given: list[str], key: str, sentence: str
+) -> None:
+    with pytest.raises(BadItem, match=sentence):
+        crm.save_contact(name, given, key)
+
+    assert crm.contacts(10) == ([], "")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "Robert'); drop", "\x00", "😀" * 400, "=1+1", "\u202egnp.exe"])
+def test_no_name_stops_a_contact_or_is_taken_for_changed(crm: Builtin, name: str) -> None:
+    key = crm.save_contact(name, [ROSA])
+
+    crm.save_contact(name, [ROSA], key)
+
+    assert len(all_changes(crm)) == 1
+    assert len(names(crm, ROSA)) == 1
+
+
+def test_contacts_are_listed_page_by_page_and_users_are_not_among_them(crm: Builtin) -> None:
+    keys = {crm.save_contact(f"P{number}", [f"p{number}@x.example"]) for number in range(23)}
+    crm.add_user("Ada", ["ada@firm.example"])
+    found: list[str] = []
+    after, pages = "", 0
+
+    while pages == 0 or after:
+        page, after = crm.contacts(5, after)
+        found += [one.key for one in page]
+        pages += 1
+
+    assert (found, pages) == (sorted(keys), 5)
+
+
+def test_what_is_no_place_in_the_list_is_refused(crm: Builtin) -> None:
+    with pytest.raises(BadItem, match="last answer"):
+        crm.contacts(5, "elsewhere")
+
+
+# -- from a file
+
+
+def test_importing_a_file_twice_changes_nothing(storage: Storage, clock: ManualClock) -> None:
+    people = [(f"P{number}", f"p{number}@x.example") for number in range(120)]
+    first = another(storage, clock).import_contacts(csv_of(people))
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+
+    second = crm.import_contacts(csv_of(people))
+
+    assert (first, second) == (ImportReport(120, 0), ImportReport(0, 120))
+    assert tables.writes == []
+    assert len(all_changes(crm, 200)) == len(crm.contacts(200)[0]) == 120
+
+
+def test_errors_name_their_line_and_all_beside_them_is_imported(crm: Builtin) -> None:
+    report = crm.import_contacts("Name,Email\nRosa,rosa@client.example\nBen,\nEve,eve@client.example\n")
+
+    assert (report.imported, report.unchanged) == (2, 0)
+    assert report.errors == ((3, "The row has no mail address that can be used."),)
+    assert (names(crm, ROSA), names(crm, "eve@client.example")) == (["Rosa"], ["Eve"])
+
+
+def test_a_file_without_addresses_is_refused(crm: Builtin) -> None:
+    with pytest.raises(BadItem, match="no column of mail addresses"):
+        crm.import_contacts("Name,Phone\nRosa,1\n")
+
+
+def test_people_who_share_an_address_stay_two_and_rows_of_one_person_become_one(crm: Builtin) -> None:
+    text = csv_of([("Rosa", "desk@x.example"), ("Eve", "desk@x.example")]) + "ROSA,desk@x.example ::: r@x.example\n"
+
+    report = crm.import_contacts(text)
+
+    there = {one.name: one.addresses for one in crm.contacts(10)[0]}
+    assert there == {"Rosa": ("desk@x.example", "r@x.example"), "Eve": ("desk@x.example",)}
+    assert (report.imported, crm.import_contacts(text)) == (3, ImportReport(0, 3))
+
+
+def test_a_row_meets_the_contact_that_was_kept_by_hand(crm: Builtin) -> None:
+    key = crm.save_contact("Rosa Client", [ROSA, "r@home.example"])
+    nameless = crm.save_contact("", ["eve@client.example"])
+
+    report = crm.import_contacts(
+        "Name,Email,Email 2\nrosa client,r@home.example,r@new.example\nEve,eve@client.example,\n,r@new.example,\n"
+    )
+
+    rosa, eve = crm.contact(key), crm.contact(nameless)
+    assert rosa is not None
+    assert eve is not None
+    assert (rosa.name, rosa.addresses) == ("Rosa Client", (ROSA, "r@home.example", "r@new.example"))
+    assert eve.name == "Eve"
+    assert (report.imported, report.unchanged, len(crm.contacts(10)[0])) == (2, 1, 2)
+
+
+def test_a_contact_renamed_since_the_import_stays_renamed_and_alone(crm: Builtin) -> None:
+    crm.import_contacts(csv_of([("Rosa", ROSA)]))
+    ((rosa,), _) = crm.contacts(10)
+    crm.save_contact("Rosa Married", [ROSA], rosa.key)
+
+    report = crm.import_contacts(csv_of([("Rosa", ROSA)]))
+
+    assert report == ImportReport(0, 1)
+    assert [one.name for one in crm.contacts(10)[0]] == ["Rosa Married"]
+
+
+def test_two_workers_importing_the_same_file_make_no_doubles(storage: Storage, clock: ManualClock) -> None:
+    text = csv_of([(f"P{number}", f"p{number}@x.example") for number in range(40)])
+    workers = [another(storage, clock) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda crm: crm.import_contacts(text), workers))
+
+    fresh = another(storage, clock)
+    assert len(fresh.contacts(200)[0]) == len(all_changes(fresh, 200)) == 40
+    assert all(names(fresh, f"p{number}@x.example") == [f"P{number}"] for number in range(40))
+
+
+def test_an_import_meets_what_another_worker_imported_a_moment_before(storage: Storage, clock: ManualClock) -> None:
+    quick = another(storage, clock)
+    first = "Name,Email,Email 2\nRosa,rosa@client.example,a@client.example\nEve,eve@client.example,\n"
+    second = "Name,Email,Email 2\nRosa,a@client.example,rosa@client.example\nJoe,joe@client.example,\n"
+    tables = Interrupted(storage.tables, "CrmRecords", [lambda: quick.import_contacts(first)])
+
+    another(storage, clock, tables).import_contacts(second)
+
+    there = {one.name: one.addresses for one in quick.contacts(10)[0]}
+    assert there == {
+        "Rosa": (ROSA, "a@client.example"),
+        "Eve": ("eve@client.example",),
+        "Joe": ("joe@client.example",),
+    }
+    assert gapless(all_changes(quick))
+
+
+def test_a_save_meets_what_another_worker_saved_a_moment_before(storage: Storage, clock: ManualClock) -> None:
+    quick = another(storage, clock)
+    key = quick.save_contact("Rosa", [ROSA])
+    tables = Interrupted(
+        storage.tables, "CrmRecords", [lambda: quick.save_contact("Rosa", [ROSA, "b@client.example"], key)]
+    )
+
+    another(storage, clock, tables).save_contact("Rosa Married", ["c@client.example"], key)
+
+    fresh = another(storage, clock)
+    there = fresh.contact(key)
+    assert there is not None
+    assert (there.name, there.addresses) == ("Rosa Married", ("c@client.example",))
+    assert [names(fresh, one) for one in (ROSA, "b@client.example", "c@client.example")] == [[], [], ["Rosa Married"]]
+
+
+def test_importing_again_reads_in_stretches_and_not_one_by_one(clock: ManualClock) -> None:
+    text = csv_of([(f"P{number}", f"p{number}@x.example") for number in range(3000)])
+    tables, blobs = Counting(MemoryTables()), MemoryBlobs()
+    Builtin(tables, blobs, KEYS, clock).import_contacts(text)
+    tables.reads.clear()
+
+    report = Builtin(tables, blobs, KEYS, clock).import_contacts(text)
+
+    assert report == ImportReport(0, 3000)
+    assert len(tables.reads) <= 256 + 16

@@ -1,0 +1,201 @@
+"""Contacts out of the files that Outlook, Google Contacts and Salesforce export."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.crm import contacts_csv
+from sync.crm.contacts_csv import CsvContact, decode, read
+from sync.errors import BadItem
+
+OUTLOOK = (
+    '"Title","First Name","Middle Name","Last Name","Company","E-mail Address","E-mail Type","E-mail Display Name",'
+    '"E-mail 2 Address","E-mail 2 Type","E-mail 3 Address","Notes"\r\n'
+    '"Dr.","Rosa","M.","Client","Client Ltd","Rosa@client.example","SMTP","Rosa (work)",'
+    '"","","rosa@home.example","likes\r\nlong ""notes"", and commas"\r\n'
+)
+OUTLOOK_GERMAN = (
+    "Anrede;Vorname;Nachname;Firma;E-Mail-Adresse;E-Mail-Typ;E-Mail 2: Adresse\r\n;Jörg;Kunde;;j@kunde.example;;\r\n"
+)
+GOOGLE = (
+    "First Name,Middle Name,Last Name,Organization Name,E-mail 1 - Label,E-mail 1 - Value,E-mail 2 - Label,"
+    "E-mail 2 - Value\n"
+    "Rosa,,Client,Client Ltd,* Work,rosa@client.example ::: r@client.example,Other,r2@client.example\n"
+)
+GOOGLE_OLD = (
+    "Name,Given Name,Family Name,E-mail 1 - Type,E-mail 1 - Value\nRosa Client,Rosa,Client,* ,r@client.example\n"
+)
+SALESFORCE = (
+    '"Contact ID","Salutation","First Name","Last Name","Account Name","Email","Email Opt Out"\n'
+    '"003","Ms","Rosa","Client","Client Ltd","r@client.example","0"\n'
+)
+SALESFORCE_API = (
+    "Id\tFirstName\tLastName\tName\tEmail\tHasOptedOutOfEmail\n1\tR\tC\tRosa Client\tr@client.example\tfalse\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "name", "addresses"),
+    [
+        (OUTLOOK, 2, "Rosa M. Client", ("rosa@client.example", "rosa@home.example")),
+        (OUTLOOK_GERMAN, 2, "Jörg Kunde", ("j@kunde.example",)),
+        (GOOGLE, 2, "Rosa Client", ("rosa@client.example", "r@client.example", "r2@client.example")),
+        (GOOGLE_OLD, 2, "Rosa Client", ("r@client.example",)),
+        (SALESFORCE, 2, "Rosa Client", ("r@client.example",)),
+        (SALESFORCE_API, 2, "Rosa Client", ("r@client.example",)),
+        ("sep=;\nName;Mail\nRosa;r@client.example", 3, "Rosa", ("r@client.example",)),
+        ("\n\nDisplay Name,mail\nRosa,r@client.example\n", 4, "Rosa", ("r@client.example",)),
+    ],
+    ids=[
+        "Outlook",
+        "German Outlook",
+        "Google",
+        "Google before 2024",
+        "Salesforce report",
+        "Salesforce data",
+        "sep=",
+        "Entra",
+    ],
+)
+def test_the_columns_of_well_known_exports_are_found(
+    text: str, line: int, name: str, addresses: tuple[str, ...]
+) -> None:
+    found = read(text)
+
+    assert found.contacts == (CsvContact(line, name, addresses),)
+    assert found.errors == ()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
+def test_a_file_is_read_in_the_encodings_office_programs_write(encoding: str) -> None:
+    data = "Name,Email\nJörg Größe,j@client.example\n".encode(encoding)
+
+    assert read(decode(data)).contacts == (CsvContact(2, "Jörg Größe", ("j@client.example",)),)
+
+
+def test_a_mark_of_byte_order_left_in_the_text_does_not_hide_the_first_column() -> None:
+    assert read("\ufeffEmail\nr@client.example\n").contacts[0].addresses == ("r@client.example",)
+
+
+def test_a_row_without_an_address_is_an_error_that_names_its_line_and_the_others_are_kept() -> None:
+    found = read('Name,Email,Notes\nRosa,r@client.example,"two\nlines"\nBen,,\n,,\nEve,e@client.example,\n')
+
+    assert [(one.line, one.name) for one in found.contacts] == [(2, "Rosa"), (6, "Eve")]
+    assert found.errors == ((4, "The row has no mail address that can be used."),)
+
+
+def test_a_bad_address_is_named_and_a_good_one_beside_it_kept() -> None:
+    found = read("Name,Email,Other Email\nRosa,not an address,r@client.example\nBen,/o=Exchange/cn=ben,\n")
+
+    assert found.contacts == (CsvContact(2, "Rosa", ("r@client.example",)),)
+    assert found.errors == (
+        (2, "'not an address' is not a mail address."),
+        (3, "'/o=Exchange/cn=ben' is not a mail address."),
+        (3, "The row has no mail address that can be used."),
+    )
+
+
+def test_rows_with_too_few_or_too_many_columns_are_errors() -> None:
+    found = read("Name,Email\nRosa\nBen,b@client.example,more\nEve,e@client.example\n")
+
+    assert [one.name for one in found.contacts] == ["Eve"]
+    assert found.errors == (
+        (2, "The row has 1 columns, the header has 2."),
+        (3, "The row has 3 columns, the header has 2."),
+    )
+
+
+def test_a_quotation_mark_that_is_never_closed_takes_only_its_own_row_along() -> None:
+    found = read('Name,Email\nRosa,r@client.example\n"Ben,b@client.example\nEve,e@client.example\nJoe,j@client.example')
+
+    assert [one.name for one in found.contacts] == ["Rosa", "Eve", "Joe"]
+    assert [line for line, _ in found.errors] == [3]
+
+
+def test_a_quotation_mark_closed_by_a_later_row_does_not_hide_the_rows_between() -> None:
+    found = read(
+        'Name,Email\n"Ben,b@client.example\nEve,e@client.example\n"Joe",j@client.example\nAnn,a@client.example\n'
+    )
+
+    assert [one.name for one in found.contacts] == ["Eve", "Joe", "Ann"]
+    assert [line for line, _ in found.errors] == [2]
+
+
+def test_marks_within_a_line_are_taken_as_they_come() -> None:
+    found = read('Name,Email\n"Ben" Jones,b@client.example\nJoe "J" Doe,j@client.example\n')
+
+    assert [one.name for one in found.contacts] == ["Ben Jones", 'Joe "J" Doe']
+    assert found.errors == ()
+
+
+def test_a_cell_beyond_all_measure_is_an_error_of_its_row() -> None:
+    found = read(f"Name,Email\n{'x' * 200_000},r@client.example\nEve,e@client.example\n")
+
+    assert [one.name for one in found.contacts] == ["Eve"]
+    assert [line for line, _ in found.errors] == [2]
+
+
+def test_formulas_stay_text_and_control_characters_go() -> None:
+    found = read(
+        'Name,Email\n"=HYPERLINK(""http://x.example"")",r@client.example\n"+1\x00 @\x1b[2J",e@client.example\n'
+    )
+
+    assert [one.name for one in found.contacts] == ['=HYPERLINK("http://x.example")', "+1 @ [2J"]
+
+
+def test_addresses_are_folded_told_apart_once_and_taken_out_of_angle_brackets() -> None:
+    (rosa,) = read('Name,Email,Email 2\nRosa,"Client, Rosa <ROSA@Client.example>",rosa@client.example; \n').contacts
+
+    assert rosa.addresses == ("rosa@client.example",)
+
+
+def test_a_name_is_optional() -> None:
+    assert read("Email\nr@client.example\n").contacts == (CsvContact(2, "", ("r@client.example",)),)
+
+
+def test_what_is_cut_off_is_said() -> None:
+    many = " ::: ".join(f"r{number}@client.example" for number in range(60))
+
+    found = read(f"Name,Email\n{'x' * 401},{many}\n")
+
+    (rosa,) = found.contacts
+    assert (len(rosa.name), len(rosa.addresses)) == (400, 50)
+    assert [line for line, _ in found.errors] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "Name,Phone\nRosa,1\n", '"Email\nr@client.example\n', "Email Opt Out\n1\n"]
+)
+def test_a_file_without_a_column_of_addresses_is_refused(text: str) -> None:
+    with pytest.raises(BadItem, match="name one of its columns Email"):
+        read(text)
+
+
+def test_a_file_of_nothing_but_errors_is_not_read_to_its_end() -> None:
+    found = read("Name,Email\n" + 'a","b\n' * 50_000)
+
+    assert len(found.errors) == contacts_csv.ERRORS + 1
+    assert "not read" in found.errors[-1][1]
+
+
+@given(st.lists(st.text(alphabet='ab@.,;"\n\r \t\x00é', max_size=40), max_size=12))
+def test_no_text_stops_the_reader_and_every_line_it_names_exists(parts: list[str]) -> None:
+    text = "Name,Email\n" + "\n".join(parts)
+
+    found = read(text)
+
+    lines = len(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
+    assert all(1 < line <= lines for line, _ in found.errors)
+    assert all("@" in address for one in found.contacts for address in one.addresses)
+
+
+@given(st.lists(st.tuples(st.text(alphabet="Ab ,;\"\n'", max_size=12), st.integers(0, 10**6)), max_size=20))
+def test_a_well_formed_file_is_read_whole(people: list[tuple[str, int]]) -> None:
+    rows = ['"{}",p{}@x.example'.format(name.replace('"', '""'), number) for name, number in people]
+
+    found = read("\n".join(["Name,Email", *rows]))
+
+    assert found.errors == ()
+    assert [one.addresses for one in found.contacts] == [(f"p{number}@x.example",) for _, number in people]

@@ -1,0 +1,248 @@
+"""What a mail becomes in the CRM's tables, and what is decided about a mail whose key stands there already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.crm import records
+from sync.crm.records import Draft, Seen
+from sync.model import Address, MailRecord, Person, Relation
+from tests.builders import CLIENT, COLLEAGUE, KEYS, NOON, an_address, an_envelope
+
+KEY = "m" + "a" * 32
+TO_CLIENT = Relation(CLIENT, "to", "rosa@client.example")
+BCC_COLLEAGUE = Relation(COLLEAGUE, "bcc", "ada@firm.example")
+
+
+def a_record(**changes: Any) -> MailRecord:
+    """A mail to a client, as capture hands it in; what is no field of the record is one of its envelope."""
+    own = {
+        "key": KEY,
+        "mailbox": "ada",
+        "direction": "in",
+        "relations": (TO_CLIENT,),
+        "html": "<p>Hi</p>",
+        "text": "Hi",
+    }
+    fields = {name: changes.pop(name, value) for name, value in own.items()}
+    return MailRecord(envelope=an_envelope(**changes), **fields)
+
+
+def a_draft(first: str = "", **changes: Any) -> Draft:
+    record = a_record(**changes)
+    return Draft(record.key, record, first)
+
+
+def mark(subject: str) -> str:
+    return records.mark(KEYS, subject)
+
+
+@pytest.mark.parametrize(
+    ("seen", "fate", "people"),
+    [
+        (Seen(), "new", [CLIENT, COLLEAGUE]),
+        (Seen(record=True, people={CLIENT.key}), "joined", [CLIENT, COLLEAGUE]),
+        (Seen(True, item="AAMk1", mark=mark("Review"), people={CLIENT.key, COLLEAGUE.key}), "already", []),
+        (Seen(True, item="AAMk1", mark=mark("Other"), people={CLIENT.key, COLLEAGUE.key}), "already", []),
+        (Seen(True, item="AAMk9", mark=mark("  REVIEW "), people={CLIENT.key}), "already", [COLLEAGUE]),
+        (Seen(True, item="AAMk9", mark=mark("Other"), people={CLIENT.key}), "again", []),
+    ],
+    ids=["unknown", "in another mailbox", "replayed", "renamed since", "a copy that knows the Bcc", "another subject"],
+)
+def test_what_stands_under_the_key_decides(seen: Seen, fate: str, people: list[Person]) -> None:
+    draft = a_draft(relations=(TO_CLIENT, BCC_COLLEAGUE))
+
+    verdict = records.decide(draft, mark("Review"), seen)
+
+    assert verdict.fate == fate
+    assert [one.person for one in verdict.relations] == people
+
+
+def test_a_mail_told_apart_once_is_not_told_apart_again() -> None:
+    draft = a_draft(first=KEY)
+
+    verdict = records.decide(draft, mark("Review"), Seen(True, item="AAMk9", mark="cut"))
+
+    assert verdict.fate == "already"
+
+
+def test_a_mail_told_apart_has_a_key_of_its_own_and_names_the_first() -> None:
+    apart = records.told_apart(KEYS, a_draft())
+
+    assert apart.key != KEY
+    assert apart.key == records.told_apart(KEYS, a_draft(id="another", subject=" review")).key
+    assert apart.key != records.told_apart(KEYS, a_draft(subject="Other")).key
+    assert records.content(KEYS, apart).values["first"] == KEY
+
+
+def test_copies_within_one_call_are_settled_by_the_same_rules() -> None:
+    inbox = a_draft()
+    replayed = a_draft(subject="Renamed")
+    sent = a_draft(id="AAMk2", subject="REVIEW", relations=(TO_CLIENT, BCC_COLLEAGUE))
+    other = a_draft(id="AAMk3", subject="Other")
+    elsewhere = a_draft(id="AAMk4", mailbox="ben")
+    unlike = a_draft(key="m" + "b" * 32)
+
+    settled = records.settle([inbox, replayed, sent, other, elsewhere, unlike])
+
+    assert [one.key for one in settled.now] == [KEY, unlike.key]
+    assert settled.now[0].record.envelope.id == "AAMk1"
+    assert settled.now[0].record.relations == (TO_CLIENT, BCC_COLLEAGUE)
+    assert settled.later == (other, elsewhere)
+    assert settled.twice == (KEY, KEY)
+
+
+def test_what_only_one_copy_knows_is_never_blanked_by_another() -> None:
+    received = records.content(KEYS, a_draft(direction="in", bcc=(), attachments=False))
+    sent = records.content(KEYS, a_draft(direction="out", bcc=(an_address("b@x.example"),), attachments=True))
+
+    merged = {**sent.values, **received.values}
+
+    assert merged["direction"] == "out"
+    assert merged["attachments"] is True
+    assert records.read_addresses(str(merged["bcc"])) == (an_address("b@x.example"),)
+
+
+def test_a_value_too_large_for_a_row_becomes_a_file_named_by_what_it_holds() -> None:
+    crowd = tuple(an_address(f"person{number}@client.example", "é" * 10) for number in range(1000))
+    fits, too_large = "é" * 15_000, "é" * 15_001
+
+    kept = records.content(KEYS, a_draft(html=too_large, text=fits, to=crowd))
+    other = records.content(KEYS, a_draft(html=too_large + "!", text=fits, to=crowd))
+
+    large = orjson.loads(str(kept.values["large"]))
+    assert set(large) == {"html", "to"}
+    assert kept.values["html"] == kept.values["to"] == ""
+    assert kept.values["text"] == fits
+    assert kept.files[large["html"]] == too_large.encode()
+    assert records.read_addresses(kept.files[large["to"]].decode()) == crowd
+    assert large["html"].startswith(f"mail/{KEY}/")
+    assert large["html"] != orjson.loads(str(other.values["large"]))["html"]
+
+
+def test_a_value_that_became_small_no_longer_names_a_file() -> None:
+    kept = records.content(KEYS, a_draft(html="small"))
+
+    assert kept.values["large"] == ""
+
+
+def test_halves_of_characters_do_not_stop_a_mail() -> None:
+    draft = a_draft(html="\ud800" * 40_000, author=Address("\ud800", "a@x.example"))
+
+    kept = records.content(KEYS, draft)
+
+    assert records.read_addresses(str(kept.values["author"])) == (Address("?", "a@x.example"),)
+    assert list(kept.files.values()) == [b"?" * 40_000]
+
+
+def test_a_mail_without_a_sent_time_must_be_the_first_of_its_key_to_set_the_time() -> None:
+    draft = a_draft(sent=None)
+    kept = records.content(KEYS, draft)
+
+    first, second = records.record_write(draft, kept, exists=False), records.record_write(draft, kept, exists=True)
+
+    assert (first.action, first.values["time"]) == ("insert", NOON.isoformat())
+    assert second.action == "merge"
+    assert "time" not in second.values
+
+
+def test_a_mail_with_a_sent_time_is_merged_without_asking() -> None:
+    draft = a_draft(received=NOON + timedelta(hours=1))
+
+    write = records.record_write(draft, records.content(KEYS, draft), exists=False)
+
+    assert (write.action, write.values["time"], write.values["sent"]) == ("merge", NOON.isoformat(), NOON.isoformat())
+
+
+def test_a_person_stands_beside_a_mail_once_in_the_first_role_named() -> None:
+    writes = records.relation_writes(KEY, [TO_CLIENT, replace(TO_CLIENT, role="cc")])
+
+    (only,) = writes.values()
+    assert only.key == f"r|{KEY}|p|{CLIENT.key}"
+    assert only.values == {"kind": "contact", "name": "Rosa Client", "role": "to", "address": "rosa@client.example"}
+
+
+@pytest.mark.parametrize(
+    ("received", "html", "more"),
+    [(None, "", set()), (NOON, "", {"received"}), (None, "x" * 40_000, {"large"})],
+    ids=["as small as can be", "with a time", "with a file"],
+)
+def test_a_sighting_keeps_what_this_mailbox_shows(received: datetime | None, html: str, more: set[str]) -> None:
+    draft = a_draft(subject="x" * 5000, received=received, html=html)
+
+    write = records.sighting_write(draft, records.content(KEYS, draft), "mark")
+
+    assert (write.action, write.key) == ("insert", f"r|{KEY}|s|ada")
+    assert set(write.values) == {"item", "folder", "subject", "mark"} | more
+    assert write.values["subject"] == "x" * 400
+
+
+@pytest.mark.parametrize(
+    ("changes", "author", "direction"),
+    [
+        ({}, "Rosa", None),
+        ({"author": None, "sender": an_address("desk@client.example", "Desk")}, "Desk", None),
+        ({"author": None}, "", None),
+        ({"direction": "out"}, "Rosa", "out"),
+    ],
+)
+def test_a_timeline_row_says_who_wrote(changes: dict[str, Any], author: str, direction: str | None) -> None:
+    (write,) = records.timeline_writes(a_draft(**changes), NOON.isoformat(), [CLIENT.key]).values()
+
+    assert write.values["author"] == author
+    assert write.values.get("direction") == direction
+    assert write.values["mailbox"] == "ada"
+
+
+@given(st.datetimes(), st.datetimes())
+def test_the_later_mail_comes_first_whatever_its_year(one: datetime, other: datetime) -> None:
+    times = [records.iso(time) for time in (one, other)]
+
+    places = [records.inverted(time) for time in times]
+
+    assert [len(place) for place in places] == [16, 16]
+    assert (places[0] < places[1]) == (one.replace(microsecond=0) > other.replace(microsecond=0))
+
+
+def test_one_moment_has_one_place_in_all_zones_and_a_mail_without_time_comes_last() -> None:
+    east = NOON.astimezone(timezone(timedelta(hours=9)))
+
+    assert records.inverted(records.iso(east)) == records.inverted(records.iso(NOON))
+    assert records.moment(an_envelope(sent=None, received=None)) == ""
+    assert records.inverted("") == records.inverted(records.iso(datetime.min.replace(tzinfo=UTC))) > "99"
+
+
+def test_a_time_without_a_zone_counts_as_utc() -> None:
+    assert records.iso(NOON.replace(tzinfo=None)) == records.iso(NOON)
+
+
+def test_nobody_and_no_address_are_stored_as_nothing() -> None:
+    assert records.addresses((None,)) == ""
+    assert records.read_addresses("") == ()
+
+
+@given(st.lists(st.tuples(st.integers(1, 150), st.integers(0, 60))), st.integers(1, 100), st.integers(1, 100))
+def test_groups_keep_order_and_limits(units: list[tuple[int, int]], rows: int, weight: int) -> None:
+    groups = records.packed(units, rows, weight)
+
+    assert [position for group in groups for position in group] == list(range(len(units)))
+    for group in groups:
+        its_rows, its_weight = (sum(units[position][of] for position in group) for of in (0, 1))
+        assert len(group) == 1 or (its_rows <= rows and its_weight <= weight)
+
+
+@given(st.text(max_size=60))
+def test_a_mail_never_weighs_less_than_it_takes_as_json(text: str) -> None:
+    record = replace(a_record(), html=text * 20)
+
+    kept = records.content(KEYS, Draft(KEY, record))
+
+    if text:
+        assert kept.weight - 3 * records.ROW_BYTES >= len(orjson.dumps(text * 20)) - 2

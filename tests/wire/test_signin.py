@@ -1,0 +1,132 @@
+"""Signing in, against the simulated tenant and against doors that are shut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+
+from dev.memory import ManualClock
+from dev.tenant import Tenant
+from dev.tenant.adapter import TenantAdapter
+from dev.tenant.faults import Fault
+from sync.errors import SignInRefused, Unavailable
+from sync.graph.session import PinnedSession, ThreadSessions
+from sync.graph.signin import SignIn
+from tests.builders import NOON
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return Tenant(date(2026, 11, 20), ManualClock(NOON))
+
+
+@pytest.fixture
+def sessions(tenant) -> Iterator[ThreadSessions]:
+    sessions = ThreadSessions(lambda: TenantAdapter(tenant))
+    yield sessions
+    sessions.close()
+
+
+def a_signin(tenant: Tenant, sessions: ThreadSessions, **changes: str) -> SignIn:
+    given = {"tenant_id": tenant.tenant_id, "client_id": tenant.client_id, "client_secret": tenant.client_secret}
+    return SignIn(**{**given, **changes}, sessions=sessions)
+
+
+def test_a_token_is_asked_for_once_and_again_when_it_was_refused(tenant, sessions):
+    signin = a_signin(tenant, sessions)
+
+    first = signin.token()
+    again = signin.token()
+    signin.forget()
+    third = signin.token()
+
+    assert first == again != third
+    assert tenant.counts()["token_calls"] == 2
+
+
+def test_forgetting_before_the_first_token_is_no_error(tenant, sessions):
+    a_signin(tenant, sessions).forget()
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "remedy"),
+    [
+        ({"client_secret": "a-wrong-secret"}, "AADSTS7000215", "ACCORD_CLIENT_SECRET"),
+        ({"client_id": "00000000-0000-4000-8000-00000000dead"}, "AADSTS700016", "ACCORD_CLIENT_ID"),
+        ({"tenant_id": "00000000-0000-4000-8000-00000000dead"}, "AADSTS90002", "ACCORD_TENANT_ID"),
+    ],
+)
+def test_a_refusal_has_a_sentence_and_a_remedy_and_no_secret(tenant, sessions, change, said, remedy):
+    with pytest.raises(SignInRefused) as refused:
+        a_signin(tenant, sessions, **change).token()
+
+    assert said in refused.value.sentence
+    assert remedy in refused.value.remedy
+    assert "a-wrong-secret" not in refused.value.sentence + refused.value.remedy
+
+
+def test_a_busy_sign_in_service_is_asked_again_later(tenant, sessions):
+    tenant.faults.add(Fault(match="openid-configuration", kind="unavailable"))
+
+    with pytest.raises(Unavailable):
+        a_signin(tenant, sessions).token()
+
+
+def test_a_sign_in_service_that_does_not_answer_is_asked_again_later(tenant, sessions):
+    tenant.faults.add(Fault(match="login.microsoftonline.com", kind="timeout", times=None))
+
+    with pytest.raises(Unavailable):
+        a_signin(tenant, sessions).token()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/",
+        "http://graph.microsoft.com/v1.0/me",
+        "https://graph.microsoft.com.evil.example/",
+        "https://graph.microsoft.com@evil.example/",
+        "https://169.254.169.254/",
+        "http://localhost/",
+    ],
+)
+def test_the_session_reaches_two_origins_and_no_other(url):
+    """engine.md S13: there is no adapter for any other address, so nothing is sent."""
+    with PinnedSession() as session, pytest.raises(requests.exceptions.InvalidSchema):
+        session.get(url)
+
+
+class Redirecting(BaseAdapter):
+    """Answers everything with a redirect, and counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = 0
+
+    def send(self, request, *args, **kwargs):
+        self.sent += 1
+        answer = requests.Response()
+        answer.status_code, answer.request, answer.url = 302, request, request.url
+        answer.headers["Location"] = "https://graph.microsoft.com/elsewhere"
+        answer.headers["Set-Cookie"] = "a=b; Path=/"
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_redirect_is_an_answer_and_is_never_followed_and_no_cookie_is_kept():
+    adapter = Redirecting()
+    with PinnedSession(adapter) as session:
+        answer = session.get("https://graph.microsoft.com/v1.0/x", headers={"Authorization": "Bearer x"})
+
+        assert (answer.status_code, adapter.sent, len(session.cookies)) == (302, 1, 0)
+        assert session.trust_env is False
+
+
+def test_each_thread_has_a_session_of_its_own(sessions):
+    assert sessions.current() is sessions.current()
