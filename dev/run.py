@@ -111,7 +111,7 @@ def _run(asked: Asked, base: Path, stop: threading.Event, stack: ExitStack) -> i
     complete = _first_sync(running, asked, stop, before)
     if complete is None:
         return 0
-    well = _tell(running, before, complete)
+    well = _tell(running, before, complete, asked.once)
     if asked.once:
         return 0 if well else 1
     print("\nCtrl-C stops everything.", flush=True)
@@ -197,7 +197,7 @@ def _check(running: Running) -> None:
         raise NotStarted(f"The simulated Microsoft 365 ended by itself: see {running.folder.path / 'tenant.log'}.")
 
 
-def _tell(running: Running, before: report.Counted, complete: bool) -> bool:
+def _tell(running: Running, before: report.Counted, complete: bool, once: bool) -> bool:
     """Print the result; says whether all went well."""
     effort = _effort(running)
     now = running.view.counted()
@@ -212,8 +212,11 @@ def _tell(running: Running, before: report.Counted, complete: bool) -> bool:
         print(f"\n{report.timeline(name, lines, total)}")
     if running.firm.unknown:
         print(f"\n{report.left_unknown(running.firm.unknown)}")
-    person = busiest[0] if busiest is not None else ""
-    print(f"\n{report.addresses(running.host.port, running.folder.settled.api_key, person)}", flush=True)
+    if once:
+        print("\nWithout ONCE=1 it stays up, and the addresses to look at stand here.", flush=True)
+    else:
+        person = busiest[0] if busiest is not None else ""
+        print(f"\n{report.addresses(running.host.port, running.folder.settled.api_key, person)}", flush=True)
     if not complete:
         print("\nTen minutes passed before the first sync was complete.", flush=True)
     return complete and not errors and not failed

@@ -21,20 +21,17 @@ from dev.firm import Client, Firm
 from dev.mailfiles import firm_of
 from dev.report import Counted, Line, one_line
 from dev.run_folder import DataFolder
-from dev.sample import sample_firm
+from dev.sample import SAMPLE_CONTACTS, sample_firm
 from sync import storage, wiring
 from sync.capture import progress
 from sync.crm.mails import TIMELINE
 from sync.errors import BadItem
-from sync.fanout import QUEUE_OF
 from sync.meter import Meter
-from sync.model import Job, MailboxRow
 from sync.settings import load
 
 ROOT = Path(__file__).parent.parent
 SECONDS_TO_LOAD = 300
 SECONDS_TO_STOP = 5
-SECONDS_BETWEEN_ASKS = 5
 NEWEST = 6
 TROUBLED = ("blocked", "failing")
 
@@ -124,7 +121,7 @@ def settings_for(folder: DataFolder, firm: Firm, ready: Mapping[str, Any], conne
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "PYTHON_THREADPOOL_THREAD_COUNT": "16",
         "AzureWebJobsStorage": connection,
-        "SYNC_TICK": "0 * * * * *",
+        "SYNC_TICK": "*/5 * * * * *",
         "ACCORD_TENANT_ID": ready["tenant_id"],
         "ACCORD_CLIENT_ID": ready["client_id"],
         "ACCORD_CLIENT_SECRET": ready["client_secret"],
@@ -142,7 +139,6 @@ class View:
         self._connection = settings["AzureWebJobsStorage"]
         self._tenant = settings["ACCORD_TENANT_ID"]
         self._site = wiring.build(load(settings), lambda: DetourAdapter(tenant_port))
-        self._asked: dict[tuple[str, str], float] = {}
 
     def close(self) -> None:
         """Let go of connections."""
@@ -157,7 +153,7 @@ class View:
             except BadItem as bad:
                 raise NotStarted(f"The mailbox {box.address!r} cannot be used: {bad.sentence}") from None
             state.add_mailbox(self._tenant, box.address, user)
-        text = contacts_csv(firm.contacts)
+        text = contacts_csv(firm.contacts) if firm.since == "all" else SAMPLE_CONTACTS.read_text("utf-8")
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         errors: list[str] = []
         if firm.contacts and digest != folder.settled.contacts:
@@ -187,25 +183,12 @@ class View:
         return Counted(len(rows), counts["seen"], counts["kept"], counts["bodies"], dict(skipped), percent)
 
     def settled(self) -> bool:
-        """Whether every mailbox is complete, or in trouble it does not leave by itself; asks for what is still wanted.
-
-        Only meant for a quiet host: then nothing is under way, and what is open would wait for a later tick.
-        """
-        world = self._site.world
-        rows = {row.id: row for row in world.state.mailboxes()}
-        wants = [want for want in world.state.wants() if want.open and want.mailbox in rows]
-        open_ones = {want.mailbox for want in wants}
-        complete = True
-        for want in wants:
-            row, key = rows[want.mailbox], (want.mailbox, want.stream)
-            if row.status in TROUBLED and key in self._asked:
-                continue
-            complete = False
-            if time.monotonic() - self._asked.get(key, -SECONDS_BETWEEN_ASKS) >= SECONDS_BETWEEN_ASKS:
-                self._asked[key] = time.monotonic()
-                job = Job(row.connection, "mail", (row.id,), "asked by the demo")
-                world.queue.put(QUEUE_OF[want.stream], job.to_json())
-        return complete and all(_complete(row, row.id in open_ones) for row in rows.values())
+        """Whether every mailbox is complete, or in trouble it does not leave by itself."""
+        state = self._site.world.state
+        wanted = {want.mailbox for want in state.wants() if want.open}
+        return all(
+            row.status in TROUBLED or (row.backfill == "done" and row.id not in wanted) for row in state.mailboxes()
+        )
 
     def cut_off(self) -> int:
         """For how many seconds a run that was killed still holds a mailbox that is wanted; 0 where none does.
@@ -263,7 +246,3 @@ def contacts_csv(contacts: Iterable[Client]) -> str:
     for contact in contacts:
         writer.writerow([one_line(contact.name), ";".join(contact.addresses)])
     return text.getvalue()
-
-
-def _complete(row: MailboxRow, wanted: bool) -> bool:
-    return row.status in TROUBLED or (row.backfill == "done" and not wanted)
