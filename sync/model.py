@@ -174,11 +174,10 @@ class MailRecord:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the CRM knows of a mail key: whether there is a record, and this mailbox's copy (Graph id and subject)."""
+    """What the CRM knows of a mail key: whether there is a record, and Graph's ids of this mailbox's copies of it."""
 
     record: bool
-    item: str | None = None
-    subject: str | None = None
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,11 +155,12 @@ def capture(work: Work, page: MailPage, skipped: Collection[str] = (), known: bo
     work.tally.seen += len(page.broken)
     work.tally.items += [RunItem(one.name, "error", one.sentence) for one in page.broken]
     kept = _decide(work, page.items, skipped)
-    if known and kept:
-        kept = _news(work, kept)
-    if not kept:
-        return
     waiting: list[MailRecord] = []
+    if known and kept:
+        kept, waiting = _news(work, kept)
+    if not kept:
+        _store(work, waiting)
+        return
     held = 0
     try:
         for message, body in work.box.bodies(list(kept)):
@@ -208,15 +209,19 @@ def _identity(work: Work, one: Envelope) -> str:
     return work.world.keys.mail(one.message_id, one.sent, fold(one.author.address) if one.author else "")
 
 
-def _news(work: Work, kept: Mapping[str, MailRecord]) -> dict[str, MailRecord]:
+def _news(work: Work, kept: Mapping[str, MailRecord]) -> tuple[dict[str, MailRecord], list[MailRecord]]:
+    """What is to be read, and what another mailbox has brought already: of that only this mailbox's copy is noted."""
     shown = work.world.crm.known(work.row.id, {record.key for record in kept.values()})
-    fresh = {}
+    fresh: dict[str, MailRecord] = {}
+    joined: list[MailRecord] = []
     for message, record in kept.items():
         before = shown.get(record.key)
-        if before is None or before.item != message:
+        if before is not None and not before.items:
+            joined.append(record)
+        elif before is None or message not in before.items:
             fresh[message] = record
-    work.tally.skip("already kept", len(kept) - len(fresh))
-    return fresh
+    work.tally.skip("already kept", len(kept) - len(fresh) - len(joined))
+    return fresh, joined
 
 
 def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailRecord | None:
@@ -238,4 +243,6 @@ def _store(work: Work, records: Sequence[MailRecord]) -> None:
     done = {*stored.new, *stored.joined}
     work.tally.kept += len(done)
     work.tally.skip("already kept", len(stored.already))
-    work.tally.items += [RunItem(one.envelope.id, "kept", one.direction, one.key) for one in records if one.key in done]
+    items = {one.key: RunItem(one.envelope.id, "kept", one.direction, one.key) for one in records}
+    # A mail that was told apart from another of the same key stands under a key of its own.
+    work.tally.items += [items.get(key) or RunItem(key, "kept", "told apart", key) for key in sorted(done)]

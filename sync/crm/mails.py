@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from sync.ports import Blobs, Row, Tables, Write
 
 TIMELINE = "CrmTimeline"
 TRIES = 10
+MOST_COPIES = 100  # further copies of one mail in one mailbox that are noted: ids are long, and a row is small
 MORE_ROWS = 90  # relations in the last group of a mail; what is above goes before
 
 
@@ -36,6 +38,8 @@ class _Outcome:
     joined: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
     again: list[Draft] = field(default_factory=list)
+    copies: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    there: dict[tuple[str, str], Seen] = field(default_factory=dict)
     timeline: dict[str, dict[str, Write]] = field(default_factory=lambda: defaultdict(dict))
 
     def show(self, draft: Draft, time: str, people: Iterable[str]) -> None:
@@ -72,13 +76,20 @@ class Mails:
         todo = [Draft(one.key, one) for one in many]
         while todo:
             settled = records.settle(todo)
-            outcome.already += settled.twice
+            shown = {draft.key: draft.record.envelope.id for draft in settled.now}
+            for draft in settled.twice:
+                outcome.already.append(draft.key)
+                if draft.record.envelope.id != shown[draft.key]:
+                    outcome.copies[_where(draft)].add(draft.record.envelope.id)
             self._store(settled.now, outcome)
             todo = [*settled.later, *outcome.again]
             outcome.again = []
         for partition, writes in outcome.timeline.items():
             for part in in_parts(list(writes.values())):
                 self._tables.write(TIMELINE, partition, part)
+        # Last: whoever finds a copy noted here takes it for stored.
+        for where, items in outcome.copies.items():
+            self._note_copies(where, items, outcome.there.get(where, Seen()))
         return Kept(tuple(outcome.new), tuple(outcome.joined), tuple(outcome.already))
 
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
@@ -86,13 +97,12 @@ class Mails:
         not count as shown."""
         found = {}
         for key in set(keys):
-            rows = self._rows(key, select=("item", "subject", "time"))
+            rows = self._rows(key, select=("item", "also", "time"))
             seen = _seen(key, mailbox, rows)
             if not seen.record:
                 continue
             shown = seen.item is not None and not self._missing(key, seen.time, seen.people)
-            subject = str(rows[_sighting(key, mailbox)].values.get("subject", "")) if shown else None
-            found[key] = Known(True, seen.item if shown else None, subject)
+            found[key] = Known(True, (str(seen.item), *sorted(seen.also)) if shown else ())
         return found
 
     # -- the quick way
@@ -165,6 +175,9 @@ class Mails:
 
     def _note(self, ready: _Ready, verdict: Verdict, seen: Seen, outcome: _Outcome) -> None:
         draft = ready.draft
+        outcome.there[_where(draft)] = seen
+        if verdict.copy:
+            outcome.copies[_where(draft)].add(draft.record.envelope.id)
         if verdict.fate == "again":
             outcome.again.append(records.told_apart(self._keys, draft))
             return
@@ -174,6 +187,13 @@ class Mails:
         if verdict.fate == "already":
             people = self._missing(draft.key, time, people.union(seen.people))
         outcome.show(draft, time, people)
+
+    def _note_copies(self, where: tuple[str, str], items: Collection[str], seen: Seen) -> None:
+        key, mailbox = where
+        also = seen.also.union(items) - {seen.item}
+        if also != seen.also:
+            values = {"also": json.dumps(sorted(also)[:MOST_COPIES])}
+            self._tables.write(TABLE, bucket(key), [Write("merge", _sighting(key, mailbox), values)])
 
     def _missing(self, key: str, time: str, people: Iterable[str]) -> set[str]:
         """Those people beside a mail on whose timeline it does not stand."""
@@ -199,6 +219,10 @@ def _unit(ready: _Ready, verdict: Verdict, seen: Seen) -> Unit:
     return Unit(draft.key, "mail", [record, *people, sighting], ready.content.weight + weight)
 
 
+def _where(draft: Draft) -> tuple[str, str]:
+    return draft.key, draft.record.mailbox
+
+
 def _sighting(key: str, mailbox: str) -> str:
     return f"r|{key}|s|{mailbox}"
 
@@ -211,5 +235,6 @@ def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
         time=str(record.values.get("time", "")) if record else "",
         item=str(sighting.values["item"]) if sighting else None,
         mark=str(sighting.values.get("mark", "")) if sighting else "",
+        also=frozenset(json.loads(str(sighting.values.get("also", "[]")))) if sighting else frozenset(),
         people={row.removeprefix(before) for row in rows if row.startswith(before)},
     )

@@ -41,26 +41,30 @@ class Settled:
 
     now: tuple[Draft, ...]
     later: tuple[Draft, ...]
-    twice: tuple[str, ...]
+    twice: tuple[Draft, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What stands under a key: `time` of the record, this mailbox's copy (item and mark), people beside it."""
+    """What stands under a key: `time` of the record, this mailbox's copy (item and mark, `also` the items of further
+    copies and of mails told apart), people beside it."""
 
     record: bool = False
     time: str = ""
     item: str | None = None
     mark: str = ""
+    also: frozenset[str] = frozenset()
     people: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done with a draft, and which relations are to be written with it."""
+    """What is done with a draft, which relations are to be written with it, and whether its item is to be noted as a
+    further copy, so that it is not read again when a delta reports it."""
 
     fate: Literal["new", "joined", "already", "again"]
     relations: tuple[Relation, ...] = ()
+    copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +96,14 @@ def settle(drafts: Iterable[Draft]) -> Settled:
     """Tell drafts of one call with the same key apart, by the rules that hold against what is stored."""
     now: dict[str, Draft] = {}
     later: list[Draft] = []
-    twice: list[str] = []
+    twice: list[Draft] = []
     for draft in drafts:
         held = now.get(draft.key)
         if held is None:
             now[draft.key] = draft
         elif _same_copy(held.record, draft.record):
             now[draft.key] = _with_people(held, draft.record.relations)
-            twice.append(draft.key)
+            twice.append(draft)
         else:
             later.append(draft)
     return Settled(tuple(now.values()), tuple(later), tuple(twice))
@@ -110,32 +114,22 @@ def decide(draft: Draft, subject_mark: str, seen: Seen) -> Verdict:
     relations = draft.record.relations
     if seen.item is None:
         return Verdict("joined" if seen.record else "new", relations)
-    if seen.item == draft.record.envelope.id or seen.mark == subject_mark or draft.first:
-        return Verdict("already", tuple(one for one in relations if one.person.key not in seen.people))
-    return Verdict("again")
+    item = draft.record.envelope.id
+    copy = item != seen.item and item not in seen.also
+    if seen.item == item or seen.mark == subject_mark or draft.first:
+        return Verdict("already", tuple(one for one in relations if one.person.key not in seen.people), copy)
+    return Verdict("again", copy=copy)
 
 
 def content(keys: Keys, draft: Draft) -> Content:
     """The record row's values. Only what every copy shows alike, or only one can know, survives a merge of copies:
     no empty value, no `in`, no false is written, so that the order in which mailboxes are read does not matter."""
     envelope = draft.record.envelope
-    texts = {
-        "message_id": envelope.message_id,
-        "conversation": envelope.conversation,
-        "subject": envelope.subject,
-        "author": addresses((envelope.author,)),
-        "sender": addresses((envelope.sender,)),
-        "to": addresses(envelope.to),
-        "cc": addresses(envelope.cc),
-        "bcc": addresses(envelope.bcc),
-        "html": draft.record.html,
-        "text": draft.record.text,
-    }
     values: dict[str, Value] = {"type": "mail"}
     files: dict[str, bytes] = {}
     large: dict[str, str] = {}
     weight = 3 * ROW_BYTES  # record, sighting and feed row
-    for name, text in texts.items():
+    for name, text in _texts(draft.record).items():
         if not text:
             continue
         size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
@@ -267,6 +261,22 @@ def packed(units: Sequence[tuple[int, int]], rows: int, weight: int) -> list[lis
             room_rows, room_weight = rows - its_rows, weight - its_weight
         groups[-1].append(position)
     return groups
+
+
+def _texts(record: MailRecord) -> dict[str, str]:
+    envelope = record.envelope
+    return {
+        "message_id": envelope.message_id,
+        "conversation": envelope.conversation,
+        "subject": envelope.subject,
+        "author": addresses((envelope.author,)),
+        "sender": addresses((envelope.sender,)),
+        "to": addresses(envelope.to),
+        "cc": addresses(envelope.cc),
+        "bcc": addresses(envelope.bcc),
+        "html": record.html,
+        "text": record.text,
+    }
 
 
 def _same_copy(one: MailRecord, other: MailRecord) -> bool:

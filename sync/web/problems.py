@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.errors import BadItem, Retry
+from sync.errors import AccordError, BadItem, Retry
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {
@@ -51,9 +51,11 @@ def problem(status: int, detail: str = "", **members: str) -> bytes:
 
 
 def broken(error: BaseException) -> bytes:
-    """The body for an error of ours; the log gets its class and the id in the answer, and nothing of what it says."""
+    """The body for an error of ours; the log gets its class, the id in the answer, and our own sentence."""
     number = uuid.uuid4().hex
-    _log.error("Request failed: %s, id %s", type(error).__name__, number)
+    # Only our own sentences are made to be read: a foreign exception may hold what somebody wrote.
+    sentence = f": {error.sentence}" if isinstance(error, AccordError) else ""
+    _log.error("Request failed: %s, id %s%s", type(error).__name__, number, sentence)
     return problem(500, "Something went wrong here. The log has it under the id.", id=number)
 
 

@@ -162,6 +162,25 @@ def test_workers_that_add_addresses_at_the_same_time_lose_none(storage: Storage,
     assert gapless(all_changes(fresh))
 
 
+def test_an_address_listed_by_another_worker_a_moment_before_stays_listed(storage: Storage, clock: ManualClock) -> None:
+    class Files:
+        """Files where another worker lists an address just before the first write."""
+
+        def __init__(self) -> None:
+            self.get, self.delete, self.first = storage.blobs.get, storage.blobs.delete, True
+
+        def put(self, name: str, data: bytes, version: str | None = None) -> str:
+            if self.first:
+                self.first = False
+                another(storage, clock).save_contact("Eve", ["eve@client.example"])
+            return storage.blobs.put(name, data, version)
+
+    Builtin(storage.tables, Files(), KEYS, clock).save_contact("Rosa", [ROSA])
+
+    fresh = another(storage, clock)
+    assert [names(fresh, one) for one in (ROSA, "eve@client.example")] == [["Rosa"], ["Eve"]]
+
+
 # -- kept and changed
 
 

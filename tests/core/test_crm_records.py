@@ -96,7 +96,7 @@ def test_copies_within_one_call_are_settled_by_the_same_rules() -> None:
     assert settled.now[0].record.envelope.id == "AAMk1"
     assert settled.now[0].record.relations == (TO_CLIENT, BCC_COLLEAGUE)
     assert settled.later == (other, elsewhere)
-    assert settled.twice == (KEY, KEY)
+    assert settled.twice == (replayed, sent)
 
 
 def test_what_only_one_copy_knows_is_never_blanked_by_another() -> None:
@@ -246,3 +246,17 @@ def test_a_mail_never_weighs_less_than_it_takes_as_json(text: str) -> None:
 
     if text:
         assert kept.weight - 3 * records.ROW_BYTES >= len(orjson.dumps(text * 20)) - 2
+
+
+@pytest.mark.parametrize(
+    ("seen", "copy"),
+    [
+        (Seen(True, item="AAMk1", mark=mark("Review")), False),
+        (Seen(True, item="AAMk9", mark=mark("Review")), True),
+        (Seen(True, item="AAMk9", mark=mark("Other")), True),
+        (Seen(True, item="AAMk9", mark=mark("Review"), also=frozenset({"AAMk1"})), False),
+        (Seen(record=True), False),
+    ],
+)
+def test_a_further_copy_is_noted_once(seen: Seen, copy: bool) -> None:
+    assert records.decide(a_draft(), mark("Review"), seen).copy is copy

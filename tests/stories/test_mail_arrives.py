@@ -71,11 +71,49 @@ def test_one_mail_in_two_mailboxes_is_one_record_with_two_copies(stage):
     assert sum("|s|" in key for key in keys) == 2
 
 
+def test_what_a_colleague_has_brought_is_not_read_again(stage):
+    stage.add(ADA)
+    stage.add(BEN)
+    stage.settle()
+    both = {"message_id": "<both@client.example>", "author": ROSA, "to": (ADA, BEN), "received": NOON, "sent": NOON}
+    stage.tenant.user(ADA).deliver(**both, body="<p>Read once</p>")
+    stage.settle()
+
+    stage.tenant.user(BEN).deliver(**both, body="<p>Read once</p>")
+    stage.settle()
+
+    (key,) = [key for _, key in stage.rows()["CrmTimeline"]]
+    mail = stage.crm.mail(key.rpartition("|")[2])
+    assert len(stage.tenant.bodies_read) == 1
+    assert mail.text == "Read once"
+    assert len(mail.sightings) == 2
+
+
+def test_another_mail_with_the_same_key_in_the_same_mailbox_is_a_record_of_its_own_and_is_read_once(stage):
+    stage.add()
+    stage.settle()
+    same = {"message_id": "<same@client.example>", "author": ROSA, "to": (ADA,), "received": NOON, "sent": NOON}
+    stage.tenant.user(ADA).deliver(**same, subject="Invoice")
+    stage.settle()
+    other = stage.tenant.user(ADA).deliver(**same, subject="Contract")
+    stage.settle()
+    reads = stage.tenant.counts()["body_reads"]
+
+    stage.tenant.user(ADA).mark_read(other)
+    stage.settle()
+
+    assert sorted(stage.timeline()) == ["Contract", "Invoice"]
+    assert stage.tenant.counts()["body_reads"] == reads
+    items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+    assert len({item.record for item in items}) == 2
+
+
 def test_a_mail_to_oneself_is_one_record_and_is_not_read_again(stage):
     stage.add()
     stage.settle()
     same = {"message_id": "<self@firm.example>", "author": ADA, "to": (ADA, ROSA), "received": NOON, "sent": NOON}
     stage.tenant.user(ADA).deliver(**same)
+    stage.settle()
     copy = stage.tenant.user(ADA).deliver(**same, folder="sentitems")
     stage.settle()
     read = len(stage.tenant.bodies_read)

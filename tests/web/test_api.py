@@ -1,0 +1,420 @@
+"""The REST API as the Functions host calls it: real `func.HttpRequest`s through `func.AsgiMiddleware`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from dev.memory import ManualClock, MemoryBlobs, MemoryTables
+from sync import web, wiring
+from sync.crm.builtin import Builtin
+from sync.errors import Retry
+from sync.settings import load
+from sync.storage import prepare
+from sync.web.app import FILE_BYTES, build
+from sync.web.problems import HEADERS
+from tests.builders import KEYS
+from tests.contracts.crm_world import ADA, a_mail
+
+KEY = "a key for the tests"
+ROSA = "rosa@client.example"
+SETTINGS = {
+    "SYNC_TICK": "0 * * * * *",
+    "ACCORD_TENANT_ID": "00000000-0000-4000-8000-000000000001",
+    "ACCORD_CLIENT_ID": "00000000-0000-4000-8000-000000000002",
+    "ACCORD_CLIENT_SECRET": "a client secret for the tests",
+    "ACCORD_API_KEY": "an API key for the tests",
+    "ACCORD_DIGEST_KEY": "YSBkaWdlc3Qga2V5IGZvciB0aGUgdGVzdHM=",
+}
+CSV = b"Name,Email\nRosa Client,rosa@client.example\nEve,eve@client.example\nBen,\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """Sends requests as the host does."""
+
+    def __init__(self, crm: Builtin, api_key: str = KEY) -> None:
+        self._middleware = func.AsgiMiddleware(build(crm, api_key))
+
+    def get(self, url: str, key: str | None = KEY) -> Answer:
+        return self.send("GET", url, {} if key is None else {"X-Api-Key": key})
+
+    def post_csv(self, body: bytes, **changed: str) -> Answer:
+        headers = {"X-Api-Key": KEY, "Content-Type": "text/csv; charset=utf-8"}
+        return self.send("POST", "/api/crm/contacts/import", {**headers, **changed}, body)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        request = func.HttpRequest(
+            method=method, url=f"http://localhost{url}", headers=headers, params={}, route_params={}, body=body
+        )
+        answer = asyncio.run(self._middleware.handle_async(request, None))
+        return Answer(answer.status_code, dict(answer.headers), answer.get_body())
+
+
+@pytest.fixture
+def crm(clock: ManualClock) -> Builtin:
+    return Builtin(MemoryTables(), MemoryBlobs(), KEYS, clock)
+
+
+@pytest.fixture
+def client(crm: Builtin) -> Client:
+    return Client(crm)
+
+
+def exchange(crm: Builtin, many: int = 1) -> str:
+    """Have Rosa as a contact with so many mails; returns her key."""
+    key = crm.save_contact("Rosa Client", [ROSA])
+    (rosa,) = crm.people([ROSA])[ROSA]
+    crm.keep([a_mail(number, subject=f"Mail {number}", people=(rosa,)) for number in range(many)])
+    return key
+
+
+# -- what it tells
+
+
+def test_health_needs_no_key_and_looks_at_nothing(client: Client) -> None:
+    answer = client.get("/health", key=None)
+
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+def test_a_contact_its_timeline_and_its_mails_can_be_followed(client: Client, crm: Builtin) -> None:
+    key = exchange(crm)
+
+    (contact,) = client.get("/api/crm/contacts").json["items"]
+    alone = client.get(f"/api/crm/contacts/{key}").json
+    (entry,) = client.get(f"/api/crm/contacts/{contact['key']}/timeline").json["items"]
+    mail = client.get(f"/api/crm/mails/{entry['key']}").json
+
+    assert contact == alone
+    assert contact == {"key": key, "name": "Rosa Client", "addresses": [ROSA], "changed": "2026-03-02T09:00:00Z"}
+    assert (entry["type"], entry["subject"], entry["direction"]) == ("mail", "Mail 0", "in")
+    assert entry["author"] == {"name": "Rosa", "address": ROSA}
+    assert (mail["subject"], mail["html"], mail["text"]) == ("Mail 0", "<p>Dear Ada</p>", "Dear Ada")
+    assert [(one["key"], one["role"]) for one in mail["relations"]] == [(key, "to")]
+    assert [one["mailbox"] for one in mail["sightings"]] == [ADA]
+
+
+def test_lists_go_on_where_they_stopped(client: Client, crm: Builtin) -> None:
+    key = exchange(crm, many=5)
+    for number in range(4):
+        crm.save_contact(f"P{number}", [f"p{number}@x.example"])
+
+    def whole(url: str) -> list[Any]:
+        found, after, first = [], "", True
+        while first or after:
+            page = client.get(f"{url}?limit=2&after={after}").json
+            found += page["items"]
+            after, first = page["next"], False
+        return found
+
+    assert [one["subject"] for one in whole(f"/api/crm/contacts/{key}/timeline")] == [
+        f"Mail {n}" for n in (4, 3, 2, 1, 0)
+    ]
+    assert len({one["key"] for one in whole("/api/crm/contacts")}) == 5
+
+
+def test_changes_are_told_once_to_whoever_keeps_the_cursor(client: Client, crm: Builtin) -> None:
+    key = exchange(crm, many=3)
+    first = client.get("/api/crm/changes?limit=200").json
+    crm.save_contact("Rosa Married", [ROSA], key)
+
+    second = client.get(f"/api/crm/changes?cursor={first['cursor']}").json
+    third = client.get(f"/api/crm/changes?cursor={second['cursor']}").json
+
+    assert sorted(one["type"] for one in first["items"]) == ["contact", "mail", "mail", "mail"]
+    assert [(one["key"], one["type"]) for one in second["items"]] == [(key, "contact")]
+    assert third == {"items": [], "cursor": second["cursor"]}
+
+
+def test_the_html_of_a_mail_is_only_ever_text_within_json(client: Client, crm: Builtin) -> None:
+    mail = a_mail(html="<script>alert(1)</script>")
+    crm.keep([mail])
+
+    answer = client.get(f"/api/crm/mails/{mail.key}")
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json["html"] == "<script>alert(1)</script>"
+
+
+# -- contacts from a file
+
+
+def test_a_file_of_contacts_is_imported_and_its_errors_are_named(client: Client, crm: Builtin) -> None:
+    first, second = client.post_csv(CSV), client.post_csv(CSV)
+
+    assert first.status == 200
+    assert first.json == {
+        "imported": 2,
+        "unchanged": 0,
+        "errors": [{"line": 4, "sentence": "The row has no mail address that can be used."}],
+    }
+    assert (second.json["imported"], second.json["unchanged"]) == (0, 2)
+    assert ROSA in crm.people([ROSA])
+
+
+def test_a_file_as_outlook_on_windows_writes_it_is_understood(client: Client, crm: Builtin) -> None:
+    client.post_csv("Name;E-Mail-Adresse\r\nJörg;j@kunde.example\r\n".encode("windows-1252"))
+
+    assert [one.name for one in crm.contacts(5)[0]] == ["Jörg"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "detail"),
+    [
+        (b"Name,Phone\nRosa,1\n", "text/csv", 422, "no column of mail addresses"),
+        (b"", "text/csv", 422, "no column of mail addresses"),
+        (CSV, "application/json", 415, "text/csv"),
+        (b"{}", "application/json", 415, "text/csv"),
+        (b"x" * (FILE_BYTES + 1), "text/csv", 413, "20 MB"),
+    ],
+    ids=["no addresses", "empty", "not said to be CSV", "JSON", "too large"],
+)
+def test_what_is_no_file_of_contacts_is_refused(
+    client: Client, body: bytes, kind: str, status: int, detail: str
+) -> None:
+    answer = client.post_csv(body, **{"Content-Type": kind})
+
+    assert (answer.status, answer.json["status"]) == (status, status)
+    assert detail in answer.json["detail"]
+
+
+# -- who may ask
+
+
+GUARDED = [
+    ("GET", "/api/crm/contacts"),
+    ("GET", "/api/crm/contacts?limit=nonsense&unknown=1"),
+    ("GET", "/api/crm/contacts/c" + "0" * 32),
+    ("GET", "/api/crm/contacts/c" + "0" * 32 + "/timeline"),
+    ("GET", "/api/crm/mails/m" + "0" * 32),
+    ("GET", "/api/crm/changes"),
+    ("POST", "/api/crm/contacts/import"),
+]
+
+
+@pytest.mark.parametrize(("method", "url"), GUARDED)
+@pytest.mark.parametrize("key", [None, "", "a key for the test", KEY + "!", "ä€"])
+def test_nothing_of_the_crm_is_told_without_the_key(client: Client, method: str, url: str, key: str | None) -> None:
+    answer = client.send(method, url, {} if key is None else {"X-Api-Key": key}, b"{")
+
+    assert (answer.status, answer.json["status"]) == (401, 401)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_every_route_but_health_and_the_description_asks_for_the_key(client: Client) -> None:
+    paths = client.get("/api/openapi.json", key=None).json["paths"]
+
+    unguarded = {path for path, of in paths.items() for method in of.values() if not method.get("security")}
+
+    assert unguarded == {"/health"}
+    assert {path for path in paths if path != "/health"} == {
+        re.sub(r"[cm]0{32}", "{key}", url.partition("?")[0]) for _, url in GUARDED
+    }
+
+
+def test_an_empty_key_lets_nobody_in(crm: Builtin) -> None:
+    client = Client(crm, api_key="")
+
+    assert client.get("/api/crm/contacts", key="").status == 401
+    assert client.get("/api/crm/contacts", key=None).status == 401
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("/", 404),
+        ("/api", 404),
+        ("/api/crm/contacts/", 404),
+        ("/docs", 404),
+        ("/redoc", 404),
+        ("/admin/functions", 404),
+        ("/api/crm/contacts/c" + "0" * 32, 404),
+        ("/api/crm/contacts/c" + "0" * 32 + "/timeline", 404),
+        ("/api/crm/contacts/C" + "0" * 32, 404),
+        ("/api/crm/contacts/u" + "0" * 32, 404),
+        ("/api/crm/contacts/..%2F..%2Fetc", 404),
+        ("/api/crm/contacts/c'%20or%20'1", 404),
+        ("/api/crm/mails/c" + "0" * 32, 404),
+        ("/api/crm/mails/m" + "0" * 33, 404),
+        ("/api/crm/contacts?limit=0", 422),
+        ("/api/crm/contacts?limit=201", 422),
+        ("/api/crm/contacts?limit=ten", 422),
+        ("/api/crm/contacts?limit=1&limit=2", 422),
+        ("/api/crm/contacts?after=elsewhere", 422),
+        ("/api/crm/contacts?page=2", 422),
+        ("/api/crm/changes?after=1", 422),
+        ("/api/crm/changes?cursor=nonsense", 422),
+        ("/api/crm/changes?cursor=" + "1" * 301, 422),
+        ("/health?deep=1", 422),
+        ("/api/crm/contacts/import", 404),
+    ],
+)
+def test_what_cannot_be_answered_is_a_problem_with_its_status(client: Client, url: str, status: int) -> None:
+    answer = client.get(url)
+
+    assert (answer.status, answer.json["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json["title"]
+
+
+def test_a_wrong_method_is_told_the_right_one(client: Client) -> None:
+    answer = client.send("DELETE", "/api/crm/changes", {"X-Api-Key": KEY})
+
+    assert (answer.status, answer.headers["allow"]) == (405, "GET")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_refused_value_is_not_sent_back(client: Client) -> None:
+    answer = client.get("/api/crm/contacts?limit=secret-value&secret-name=1")
+
+    assert answer.status == 422
+    assert b"secret" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "url", ["/health", "/api/openapi.json", "/nowhere", "/api/crm/contacts", "/api/crm/contacts?x=1"]
+)
+@pytest.mark.parametrize("key", [None, KEY])
+def test_every_answer_has_the_security_headers(client: Client, url: str, key: str | None) -> None:
+    headers = client.get(url, key).headers
+
+    assert {name.lower(): value for name, value in HEADERS.items()}.items() <= headers.items()
+    assert headers["cache-control"] == "no-store"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+# -- what goes wrong here
+
+
+class Broken:
+    """A CRM whose storage is in trouble."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def contacts(self, limit: int, after: str) -> Any:
+        raise self._error
+
+
+def test_an_error_of_ours_is_a_problem_with_an_id_and_neither_answer_nor_log_says_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    client = Client(Broken(ValueError("rosa@client.example is a secret")))  # type: ignore[arg-type]
+
+    answer = client.get("/api/crm/contacts")
+
+    assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "frame-ancestors" in answer.headers["content-security-policy"]
+    assert b"secret" not in answer.body
+    assert b"Traceback" not in answer.body
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("sync")] == [
+        f"Request failed: ValueError, id {answer.json['id']}"
+    ]
+    assert "secret" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_whoever_comes_at_a_busy_moment_is_told_when_to_come_again() -> None:
+    client = Client(Broken(Retry("Other workers are writing.", after=5)))  # type: ignore[arg-type]
+
+    answer = client.get("/api/crm/contacts")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json["detail"] == "Other workers are writing."
+
+
+def test_when_nothing_can_be_built_the_door_still_answers_with_an_id_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Nothing else stands between the door and the environment of this process.
+    monkeypatch.setattr("sync.wiring.site", _fail)
+    request = func.HttpRequest(method="GET", url="http://localhost/health", headers={}, params={}, body=b"")
+
+    answer = asyncio.run(web.answer(request))
+
+    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
+    assert set(json.loads(answer.get_body())) == {"title", "status", "detail", "id"}
+    assert HEADERS.items() <= dict(answer.headers).items()
+    assert "secret" not in caplog.text
+
+
+def _fail() -> None:
+    raise RuntimeError("a secret")
+
+
+def test_the_door_answers_for_the_site_of_this_process(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(account)
+    site = wiring.build(load({**SETTINGS, "AzureWebJobsStorage": account}))
+    site.crm.save_contact("Rosa", [ROSA])
+    monkeypatch.setattr("sync.wiring.site", lambda: site)  # the environment of this process has no settings
+    request = func.HttpRequest(
+        method="GET",
+        url="http://localhost/api/crm/contacts",
+        headers={"X-Api-Key": SETTINGS["ACCORD_API_KEY"]},
+        params={},
+        body=b"",
+    )
+
+    answers = [asyncio.run(web.answer(request)) for _ in range(2)]
+
+    site.close()
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [one["name"] for one in json.loads(answers[1].get_body())["items"]] == ["Rosa"]
+
+
+# -- the description
+
+
+def test_the_description_names_every_field_and_every_error(client: Client) -> None:
+    described = client.get("/api/openapi.json", key=None).json
+
+    assert described["openapi"].startswith("3.")
+    for path, of in described["paths"].items():
+        for method in of.values():
+            assert method["description"], path
+            assert "200" in method["responses"]
+            assert path == "/health" or "401" in method["responses"]
+    upload = described["paths"]["/api/crm/contacts/import"]["post"]
+    assert list(upload["requestBody"]["content"]) == ["text/csv"]
+    mail = described["components"]["schemas"]["MailShape"]
+    assert mail["properties"]["html"]["description"]
+
+
+def test_requests_at_the_same_time_are_answered_beside_each_other(crm: Builtin) -> None:
+    key = exchange(crm)
+    middleware = func.AsgiMiddleware(build(crm, KEY))
+
+    async def ask(url: str) -> int:
+        request = func.HttpRequest(
+            method="GET", url=f"http://localhost{url}", headers={"X-Api-Key": KEY}, params={}, body=b""
+        )
+        answer = await middleware.handle_async(request, None)
+        return int(answer.status_code)
+
+    async def all_at_once(one: Callable[[str], Any]) -> list[int]:
+        return list(await asyncio.gather(*(one(f"/api/crm/contacts/{key}/timeline") for _ in range(30))))
+
+    assert asyncio.run(all_at_once(ask)) == [200] * 30
