@@ -1,1 +1,1 @@
-"""What a developer's machine needs and a deployment never sees: the local host, the simulated tenant, the sample firm."""
+"""What a developer's machine needs and a deployment never sees: local host, simulated tenant, sample firm."""

@@ -16,15 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+STOP_WITH_PARENT = Path(__file__).parent / "stop_with_parent.cjs"
 SCRIPT = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 SECONDS_TO_START = 20
 SECONDS_TO_STOP = 10
 KINDS = ("Blob", "Queue", "Table")
 
 _LISTENS = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://127\.0\.0\.1:\d+)")
-
-# Read before Azurite itself: when this process dies, however it dies, the pipe to Azurite ends and it stops in order.
-_STOP_WITH_PARENT = "process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume().unref()"
 
 
 class Azurite:
@@ -118,7 +116,7 @@ def new_key() -> str:
 def _command(folder: Path | None, ports: tuple[int, int, int]) -> list[str]:
     node = shutil.which("node")
     if node is None:
-        raise RuntimeError("Azurite needs Node.js 20 or newer: no program 'node' is found on the PATH.")
+        raise RuntimeError("Azurite needs Node.js 18 or newer: no program 'node' is found on the PATH.")
     if not SCRIPT.is_file():
         raise RuntimeError('Azurite is not installed: run "make azurite".')
     where = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder.absolute())]
@@ -128,6 +126,6 @@ def _command(folder: Path | None, ports: tuple[int, int, int]) -> list[str]:
         for part in (f"--{kind.lower()}Host", "127.0.0.1", f"--{kind.lower()}Port", str(port))
     ]
     return [
-        *(node, "--import", f"data:text/javascript,{_STOP_WITH_PARENT}", str(SCRIPT)),
+        *(node, "--require", str(STOP_WITH_PARENT), str(SCRIPT)),
         *("--silent", "--disableTelemetry", "--skipApiVersionCheck", *where, *listen),
     ]

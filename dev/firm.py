@@ -27,8 +27,8 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MailFile:
-    """One real mail, parsed. `name` is the file it came from, `folder` a well-known name ("inbox", "sentitems") or a path
-    of display names below one ("inbox/Clients"). `received` is always set; `sent` is None where no Date could be read."""
+    """One real mail, parsed. `name` is the file it came from, `folder` a well-known name ("inbox", "sentitems") or a
+    path of display names below one ("inbox/Clients"). `received` is always set; `sent` is None without a Date."""
 
     name: str
     subject: str

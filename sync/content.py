@@ -15,7 +15,7 @@ from sync.model import Body
 
 SCHEMES = {"http", "https", "mailto"}
 _IMAGE = re.compile(r"<img", re.IGNORECASE)
-_SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
+_ODD_SPACES = re.compile(r"[\t\r\f\v\u00a0]")
 _BLANK_LINES = re.compile(r"\n\s*\n\s*")
 # In clean HTML every tag is spelled one way, so a pattern may find where a block ends a line and a cell a word.
 _BLOCK_END = re.compile(r"</(?:p|div|tr|li|h[1-6]|blockquote|pre|table|ul|ol|article|section)>|<[bh]r>")
@@ -44,7 +44,10 @@ def text_of(html: str) -> str:
     flowing = html if "<pre" in html else html.replace("\n", " ")
     lined = _BLOCK_END.sub("\\g<0>\n", _CELL_END.sub("\\g<0> ", flowing))
     body = LexborHTMLParser(lined).body
-    words = _SPACES.sub(" ", body.text() if body else "")
+    words = _ODD_SPACES.sub(" ", body.text() if body else "")
+    # Plain replacing: a pattern would stop at every single space of a mail.
+    while "  " in words:
+        words = words.replace("  ", " ")
     return _BLANK_LINES.sub("\n\n", words.replace(" \n", "\n").replace("\n ", "\n")).strip()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -82,7 +83,8 @@ def _firms(options: argparse.Namespace) -> list[Firm]:
 
 
 def _until_stdin_ends(wake: threading.Event) -> None:
-    while sys.stdin.buffer.read(4096):
+    # os.read: a thread inside sys.stdin would hold its lock when the interpreter ends.
+    while os.read(0, 4096):
         pass
     wake.set()
 
