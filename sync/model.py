@@ -90,11 +90,6 @@ class Envelope:
     draft: bool
     attachments: bool
 
-    def everybody(self) -> tuple[Address, ...]:
-        """All addresses in the order author, sender, to, cc, bcc."""
-        first = tuple(one for one in (self.author, self.sender) if one is not None)
-        return first + self.to + self.cc + self.bcc
-
 
 @dataclass(frozen=True, slots=True)
 class Body:

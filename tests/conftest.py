@@ -18,6 +18,7 @@ ACCOUNTS = 300
 
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=300, deadline=None, database=None, print_blob=True)
+hypothesis.settings.register_profile("soak", max_examples=3000, deadline=None)
 hypothesis.settings.register_profile("deterministic", max_examples=50, deadline=None, database=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

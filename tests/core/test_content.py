@@ -61,6 +61,10 @@ def test_blocks_are_lines_and_cells_are_words():
     assert text_of(clean(html)).split("\n") == ["Dear Ada,", "one", "two", "a b", "c"]
 
 
+def test_runs_of_spaces_are_one():
+    assert text_of(clean("<p>a   b \t c&nbsp;&nbsp;d</p>")) == "a b c d"
+
+
 def test_typed_lines_stay_as_typed():
     assert text_of(clean("<pre>one\ntwo</pre>")) == "one\ntwo"
 

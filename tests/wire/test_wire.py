@@ -78,6 +78,11 @@ def test_an_id_of_dots_is_refused(evil):
         wire.user(evil)
 
 
+def test_the_folder_tree_is_asked_for_whole_at_first_and_by_its_link_later():
+    assert wire.folder_changes(USER).url.startswith(f"{wire.ROOT}/users/{USER}/mailFolders/delta?")
+    assert wire.folder_changes(USER, LINK).url == LINK
+
+
 def test_bodies_are_asked_for_in_one_batch_that_counts_each_part():
     request = wire.bodies(USER, ["m1", "m2"])
 
