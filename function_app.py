@@ -18,28 +18,28 @@ def tick(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes 
 @app.queue_trigger(arg_name="message", queue_name="sync-mail", connection="AzureWebJobsStorage")
 def sync_mail(message: func.QueueMessage) -> None:
     """Capture what is new in a mailbox."""
-    jobs.work(wiring.world(), "sync-mail", message.get_body().decode(), capture.live)
+    jobs.work(wiring.world(), "sync-mail", message.get_body().decode(errors="replace"), capture.live)
 
 
 @app.function_name("backfill_mail")
 @app.queue_trigger(arg_name="message", queue_name="backfill-mail", connection="AzureWebJobsStorage")
 def backfill_mail(message: func.QueueMessage) -> None:
     """Capture one page of a mailbox's old mail."""
-    jobs.work(wiring.world(), "backfill-mail", message.get_body().decode(), capture.backfill)
+    jobs.work(wiring.world(), "backfill-mail", message.get_body().decode(errors="replace"), capture.backfill)
 
 
 @app.function_name("poisoned_sync_mail")
 @app.queue_trigger(arg_name="message", queue_name="sync-mail-poison", connection="AzureWebJobsStorage")
 def poisoned_sync_mail(message: func.QueueMessage) -> None:
     """Log a mail job that failed for good."""
-    jobs.poisoned(wiring.world(), "sync-mail", message.get_body().decode())
+    jobs.poisoned(wiring.world(), "sync-mail", message.get_body().decode(errors="replace"))
 
 
 @app.function_name("poisoned_backfill_mail")
 @app.queue_trigger(arg_name="message", queue_name="backfill-mail-poison", connection="AzureWebJobsStorage")
 def poisoned_backfill_mail(message: func.QueueMessage) -> None:
     """Log a backfill job that failed for good."""
-    jobs.poisoned(wiring.world(), "backfill-mail", message.get_body().decode())
+    jobs.poisoned(wiring.world(), "backfill-mail", message.get_body().decode(errors="replace"))
 
 
 @app.function_name("http")

@@ -21,43 +21,44 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sync.errors import CursorGone, Gone
-from sync.model import Folder, Job, MailboxRow, MailPage
+from sync import dispatch
+from sync.errors import CursorGone, Gone, Unavailable
+from sync.model import Folder, Job, MailboxRow, MailPage, RunItem
 from sync.page import Work, capture
 from sync.state import Place
 from sync.world import World
 
-SYNC_MAIL, BACKFILL_MAIL = "sync-mail", "backfill-mail"
 # Exchange's clock and ours may differ: the deltas open a little before the start, and the backfill ends there.
 SKEW = timedelta(minutes=5)
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 
 
 def live(world: World, job: Job, row: MailboxRow) -> None:
     """Bring the CRM up to date with what came since the last time; the first time opens every folder."""
-    wanted = world.state.wanted(row.id, "mail")
+    want = world.state.wanted(row.id, "mail")
     opened = world.state.open(row.id, "mail")
     if opened is None:
         world.state.want(row.id, "mail")
         return
-    first = not opened.cursor.get("started")
-    with Work(world, row, job, opened.lease) as work:
+    with Work(world, row, job, opened) as work:
         cursor = dict(opened.cursor) or _meet(work)
+        first = not cursor["started"]
         places = {place.folder: place for place in opened.places}
         done = _walk_tree(work, cursor, places) and _rounds(work, cursor, places)
-        work.log()
         cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
         cursor["started"] = done or not first
         if first and done:
             # Wanted before the cursor says that the start is over: whoever dies in between has not forgotten it.
-            world.state.want(row.id, "mail-backfill", queued=True)
-        work.save(cursor, release=True)
-    world.state.note(work.row, status="connected", sentence="")
-    if done:
-        world.state.served(row.id, "mail", wanted)
-    if not done or world.state.wanted(row.id, "mail") > wanted:
-        world.queue.put(SYNC_MAIL, replace(job, reason="continued").to_json())
+            world.state.want(row.id, "mail-backfill")
+        if done and want.open:
+            world.state.served(row.id, "mail", want.count)
+        world.state.note(work.row, status="connected", sentence="")
+        work.finish(cursor)
+    if not done or world.state.wanted(row.id, "mail").count > want.count:
+        dispatch.put(world, "mail", replace(job, reason="continued"))
     if first and done:
-        world.queue.put(BACKFILL_MAIL, replace(job, reason="started").to_json())
+        dispatch.put(world, "mail-backfill", replace(job, reason="started"))
 
 
 def backfill(world: World, job: Job, row: MailboxRow) -> None:
@@ -67,21 +68,24 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
     opened = world.state.open(row.id, "mail-backfill") if start.get("started") else None
     if opened is None:
         return
-    with Work(world, row, job, opened.lease) as work:
-        cursor = dict(opened.cursor) or _first_slice(world, start)
+    with Work(world, row, job, opened) as work:
+        cursor = dict(opened.cursor)
+        if not cursor:
+            cursor = _first_slice(world, start)
+            work.save(cursor)
         if not cursor["done"]:
-            cursor = _slice(work, cursor, {place.folder for place in places if place.skipped})
-            work.log()
+            skipped = {place.folder for place in places if place.skipped}
+            cursor = _slice(work, cursor, skipped.union(start["skipped"]))
         if cursor["done"]:
             # One delta round after the backfill: wanted before the cursor says that the backfill is over.
-            world.state.want(row.id, "mail", queued=True)
-        work.save(cursor, release=True)
-    if not cursor["done"]:
-        world.queue.put(BACKFILL_MAIL, replace(job, reason="continued").to_json())
-        return
-    world.queue.put(SYNC_MAIL, replace(job, reason="backfilled").to_json())
-    world.state.note(row, backfill="done")
-    world.state.served(row.id, "mail-backfill", world.state.wanted(row.id, "mail-backfill"))
+            world.state.want(row.id, "mail")
+            world.state.served(row.id, "mail-backfill", world.state.wanted(row.id, "mail-backfill").count)
+            world.state.note(row, backfill="done")
+        work.finish(cursor)
+    if cursor["done"]:
+        dispatch.put(world, "mail", replace(job, reason="backfilled"))
+    else:
+        dispatch.put(world, "mail-backfill", replace(job, reason="continued"))
 
 
 def progress(world: World, row: MailboxRow) -> dict[str, Any]:
@@ -99,24 +103,36 @@ def progress(world: World, row: MailboxRow) -> dict[str, Any]:
 
 
 def _meet(work: Work) -> dict[str, Any]:
-    """The first meeting with a mailbox: whose it is, what is left out, and the moment from which deltas count."""
-    user, own = work.box.identity()
-    work.know(user=user, own=own, status="connected", backfill="running")
-    skipped = work.box.well_known(work.world.policy().mail.skipped_folders)
-    opened = work.world.clock().isoformat()
-    cursor = {"opened": opened, "started": False, "tree": "", "skipped": sorted(skipped.values())}
+    """The first meeting with a mailbox: the moment from which deltas count."""
+    cursor = {"opened": work.world.clock().isoformat(), "started": False, "tree": "", **_look(work)}
+    work.know(status="connected", backfill="running")
     work.save(cursor)
     return cursor
 
 
+def _look(work: Work) -> dict[str, Any]:
+    """Whose the mailbox is, by all its addresses, and which folders are left out. Both change, seldom: once a day."""
+    user, own = work.box.identity()
+    work.know(user=user, own=own)
+    skipped = work.box.well_known(work.world.policy().mail.skipped_folders)
+    return {"skipped": sorted(skipped.values()), "looked": work.world.clock().isoformat()}
+
+
 def _walk_tree(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> bool:
     """Folder changes: new folders are opened, gone ones dropped. False when time ran out; what is open stays open."""
+    if work.world.clock() - datetime.fromisoformat(cursor["looked"]) > DAY:
+        cursor |= _look(work)
     try:
         tree = work.box.folders(cursor["tree"])
     except CursorGone:
         tree = work.box.folders()
-    dropped = [folder for folder in tree.removed if places.pop(folder, None)]
+    present = {folder.id for folder in tree.folders}
+    # A folder that one round reports as gone and as there is there: it was restored.
+    dropped = [folder for folder in tree.removed if folder in places and folder not in present]
+    for folder in dropped:
+        del places[folder]
     changed: dict[str, Place] = {}
+    reached = tree.cursor
     for place in placed(tree.folders, places, cursor["skipped"]):
         if work.late():
             work.save(places=list(changed.values()))
@@ -125,14 +141,15 @@ def _walk_tree(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> 
             try:
                 place = _open_folder(work, cursor, place)
             except Gone:
-                # Removed since it was listed: the next walk says so.
+                # Removed since it was listed, or not to be had for a moment: the next walk lists all and sees.
+                reached = ""
                 continue
         places[place.folder] = changed[place.folder] = place
         if len(changed) == 20:
             work.save(places=list(changed.values()))
             changed.clear()
-    if changed or dropped or tree.cursor != cursor["tree"]:
-        cursor["tree"] = tree.cursor
+    if changed or dropped or reached != cursor["tree"]:
+        cursor["tree"] = reached
         work.save(cursor, list(changed.values()), dropped)
     return True
 
@@ -163,39 +180,50 @@ def placed(folders: Sequence[Folder], places: Mapping[str, Place], skipped: Sequ
 def _rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> bool:
     """One delta round of every folder; False when time ran out, then `at` is the folder to go on with."""
     at = cursor.pop("at", "")
-    order = sorted(places.values(), key=lambda place: place.folder)
-    for place in order:
-        if place.folder < at:
-            continue
+    for place in sorted(places.values(), key=lambda place: place.folder):
         # A folder opened in this very run has just shown all there is.
-        if place.skipped or (place.folder in work.opened and not place.next):
+        if place.folder < at or place.skipped or (place.folder in work.opened and not place.next):
             continue
-        if not _round(work, cursor, place):
+        try:
+            done = _round(work, cursor, place)
+        except Gone:
+            # Thrown away, or not to be had for a moment: the next walk lists all folders and sees.
+            work.save(dropped=[place.folder])
+            cursor["tree"] = ""
+            continue
+        except CursorGone as lost:
+            # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
+            work.tally.items.append(RunItem(f"folder {_mark(work, place.folder)}", "error", lost.sentence))
+            continue
+        if not done:
             cursor["at"] = place.folder
             return False
     return True
 
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
+    seen: set[str] = set()
     while True:
         if work.late():
             return False
         try:
             page = work.box.follow(place.next or place.link)
         except CursorGone:
+            if place.folder in work.opened:
+                raise
             place = _open_folder(work, cursor, place)
             work.save(places=[place])
-        except Gone:
-            work.save(dropped=[place.folder])
-            return True
         else:
             reached = _reached(work, place, page)
+            if reached.next in seen:
+                raise CursorGone("The pages of a folder's changes lead back to themselves.")
             # An empty answer needs no write: the old link stays good.
             if page.items or page.removed or page.broken or reached.next or place.next:
                 work.save(places=[reached])
             place = reached
         if not place.next:
             return True
+        seen.add(place.next)
 
 
 def _open_folder(work: Work, cursor: Mapping[str, Any], place: Place) -> Place:
@@ -232,15 +260,18 @@ def _first_slice(world: World, start: Mapping[str, Any]) -> dict[str, Any]:
 def _slice(work: Work, cursor: dict[str, Any], skipped: set[str]) -> dict[str, Any]:
     """Capture one page and move the edge to the last time received, with the ids seen at that very second.
 
-    A stored nextLink would lose mail as soon as somebody deletes: it counts by place ($skip).
+    A stored nextLink would lose mail as soon as somebody deletes: it counts by place ($skip). Graph shows whole seconds
+    and compares fractions, so the edge is asked for with the second behind it.
     """
     newest_first = cursor["order"] == "newest"
-    since = datetime.fromisoformat(cursor["since"]) if cursor["since"] else None
-    page = work.box.older(since, datetime.fromisoformat(cursor["until"]), newest_first)
-    while page.next and not _advances(page, cursor["until" if newest_first else "since"]):
+    since, until = (datetime.fromisoformat(cursor[name]) if cursor[name] else None for name in ("since", "until"))
+    assert until is not None  # noqa: S101 - only the beginning may be open
+    page = work.box.older(since, until + SECOND, newest_first)
+    while page.next and not _beyond(page, until if newest_first else since, newest_first):
         # A whole page of one second, or an empty one: only within one job is a nextLink safe to follow.
         capture(work, _unseen(work, page, cursor), skipped)
-        work.save()
+        if work.late():
+            raise Unavailable("More mail of one second than one job can read.", 60)
         page = work.box.follow(page.next)
     capture(work, _unseen(work, page, cursor), skipped)
     moved = dict(cursor, totals=work.tally.added_to(cursor.get("totals", {})), done=page.next is None)
@@ -248,12 +279,16 @@ def _slice(work: Work, cursor: dict[str, Any], skipped: set[str]) -> dict[str, A
         received = [one.received for one in page.items if one.received]
         edge = min(received) if newest_first else max(received)
         moved["until" if newest_first else "since"] = edge.isoformat()
-        moved["edge"] = [_mark(work, one.id) for one in page.items if one.received == edge]
+        moved["edge"] = [_mark(work, one.id) for one in page.items if one.received in (edge, edge + SECOND)]
     return moved
 
 
-def _advances(page: MailPage, edge: str | None) -> bool:
-    return any(one.received and one.received.isoformat() != edge for one in page.items)
+def _beyond(page: MailPage, edge: datetime | None, newest_first: bool) -> bool:
+    """Whether a page holds mail behind the second at which the last one ended."""
+    received = [one.received for one in page.items if one.received]
+    if edge is None or not received:
+        return bool(received)
+    return min(received) < edge.replace(microsecond=0) if newest_first else max(received) > edge
 
 
 def _unseen(work: Work, page: MailPage, cursor: Mapping[str, Any]) -> MailPage:

@@ -3,72 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sync.capture import BACKFILL_MAIL, SYNC_MAIL
-from sync.model import Job, MailboxRow
+from sync import dispatch
+from sync.model import QUEUES, Job, MailboxRow, Stream
 from sync.policy import Policy
 from sync.state import Want
 from sync.world import World
 
-QUEUE_OF = {"mail": SYNC_MAIL, "mail-backfill": BACKFILL_MAIL}
-# A queued job may wait behind others this long before another one is put in its place.
+# A queued job may wait behind others this long before another one takes its place.
 PATIENCE = timedelta(minutes=5)
 # A mailbox that waits for a person is tried this often.
 BLOCKED = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A job to put, and the want it answers (None for a poll)."""
-
-    queue: str
-    job: Job
-    want: Want | None = None
 
 
 def tick(world: World) -> int:
     """Queue a job for every mailbox that is wanted or due; returns how many."""
     now = world.clock()
     mailboxes = {row.id: row for row in world.state.mailboxes()}
+    wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
     put = 0
-    for due in plan(now, world.state.last_tick(), mailboxes, world.state.wants(), world.policy()):
-        if due.want is not None:
-            if _at_work(world, due.want, now):
-                continue
-            world.state.queued(due.want)
-        world.queue.put(due.queue, due.job.to_json())
+    for stream, row in wanted(now, mailboxes, wants.values()):
+        # A run under way sees the wish at its end.
+        until = world.state.leased_until(row.id, stream)
+        if until is None or until <= now:
+            dispatch.put(world, stream, _job(row, "wanted"))
+            put += 1
+    for row in polled(now, world.state.last_tick(), mailboxes, wants, world.policy()):
+        world.queue.put(QUEUES["mail"], _job(row, "due").to_json())
         put += 1
     world.state.ticked(now)
     return put
 
 
-def plan(
+def wanted(
+    now: datetime, mailboxes: Mapping[str, MailboxRow], wants: Iterable[Want]
+) -> list[tuple[Stream, MailboxRow]]:
+    """What is wanted and has no job on its way: none was queued since, or it got lost. Pure."""
+    found: list[tuple[Stream, MailboxRow]] = []
+    for want in wants:
+        row = mailboxes.get(want.mailbox)
+        if row is None or not want.open or waiting(want, now):
+            continue
+        patience = BLOCKED if row.status == "blocked" else PATIENCE
+        if want.count > want.asked or want.queued is None or now - want.queued > patience:
+            found.append((want.stream, row))
+    return found
+
+
+def polled(
     now: datetime,
     before: datetime | None,
     mailboxes: Mapping[str, MailboxRow],
-    wants: Iterable[Want],
+    wants: Mapping[tuple[str, Stream], Want],
     policy: Policy,
-) -> list[Due]:
-    """Jobs for this tick: what is wanted and not queued lately, then the mailboxes whose slot has come. Pure."""
-    found: list[Due] = []
-    wanted: set[str] = set()
-    for want in wants:
-        row = mailboxes.get(want.mailbox)
-        if row is None or not want.open:
-            continue
-        patience = BLOCKED if row.status == "blocked" else PATIENCE
-        if want.stream == "mail":
-            wanted.add(row.id)
-        if want.count > want.asked or want.queued is None or now - want.queued > patience:
-            found.append(Due(QUEUE_OF[want.stream], _job(row, "wanted"), want))
+) -> list[MailboxRow]:
+    """Mailboxes whose slot has come, but for those that are wanted anyway or told to wait. Pure."""
+    found: list[MailboxRow] = []
     interval = timedelta(minutes=policy.schedule.minutes)
     for row in mailboxes.values():
         every = max(interval, BLOCKED) if row.status == "blocked" else interval
-        if row.id not in wanted and before is not None and due(row.id, before, now, every):
-            found.append(Due(SYNC_MAIL, _job(row, "due")))
+        want = wants.get((row.id, "mail"))
+        if want is not None and (want.open or waiting(want, now)):
+            continue
+        if before is not None and due(row.id, before, now, every):
+            found.append(row)
     return found
+
+
+def waiting(want: Want, now: datetime) -> bool:
+    """Whether Microsoft told us to ask nothing of this stream yet. Pure."""
+    return want.not_before is not None and want.not_before > now
 
 
 def due(mailbox: str, before: datetime, now: datetime, every: timedelta) -> bool:
@@ -83,9 +88,3 @@ def due(mailbox: str, before: datetime, now: datetime, every: timedelta) -> bool
 
 def _job(row: MailboxRow, reason: str) -> Job:
     return Job(row.connection, "mail", (row.id,), reason)
-
-
-def _at_work(world: World, want: Want, now: datetime) -> bool:
-    """A run holds the lease and will see the wish at its end, or ended so lately that its next job is under way."""
-    until = world.state.leased_until(want.mailbox, want.stream)
-    return until is not None and until > (now if want.count > want.asked else now - PATIENCE)

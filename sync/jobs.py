@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from sync import dispatch
 from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Reset, Retry
-from sync.model import Job, MailboxRow, Run
+from sync.fanout import waiting
+from sync.model import STREAMS, Job, MailboxRow, Run, Stream
 from sync.world import World
 
 Do = Callable[[World, Job, MailboxRow], None]
@@ -34,21 +36,25 @@ def work(world: World, queue: str, text: str, do: Do) -> None:
         if row is None or row.connection != job.connection:
             logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
             continue
-        _one(world, queue, replace(job, subjects=(subject,)), row, do)
+        _one(world, STREAMS[queue], replace(job, subjects=(subject,)), row, do)
 
 
-def _one(world: World, queue: str, job: Job, row: MailboxRow, do: Do) -> None:
+def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> None:
+    want = world.state.wanted(row.id, stream)
+    if (job.ticket and job.ticket < want.ticket) or waiting(want, world.clock()):
+        # A newer job of this stream is on its way, or the one that waits is: two chains would never end.
+        return
     try:
         do(world, job, row)
     except LeaseLost:
-        world.queue.put(queue, job.to_json(), AFTER_LEASE)
+        dispatch.put(world, stream, job, AFTER_LEASE)
     except Retry as wait:
         _note(world, row, "waiting", wait.sentence)
-        world.queue.put(queue, job.to_json(), wait.after)
+        dispatch.put(world, stream, job, wait.after)
     except Reset as lost:
         # A lost place is mended where it is followed; one lost again at once is Microsoft's trouble, and passes.
         _note(world, row, "waiting", lost.sentence)
-        world.queue.put(queue, job.to_json(), AFTER_RESET)
+        dispatch.put(world, stream, job, AFTER_RESET)
     except NeedsPerson as why:
         _note(world, row, "blocked", f"{why.sentence} {why.remedy}")
     except AccordError as why:
@@ -62,7 +68,7 @@ def _one(world: World, queue: str, job: Job, row: MailboxRow, do: Do) -> None:
 
 def _note(world: World, row: MailboxRow, status: str, sentence: str) -> None:
     logger.warning("mailbox %s is %s: %s", row.id[:12], status, sentence)
-    world.state.note(world.state.mailbox(row.id) or row, status=status, sentence=sentence)
+    world.state.note(world.state.mailbox(row.id) or row, status=status, sentence=sentence[:SHOWN])
 
 
 def poisoned(world: World, queue: str, text: str) -> None:
@@ -78,6 +84,17 @@ def poisoned(world: World, queue: str, text: str) -> None:
         sentence = bad.sentence
     run_id = world.keys.of("poisoned", queue, text, now.isoformat())
     world.log.write(
-        Run(run_id, connection, mailbox, queue, "poisoned", now, now, errors=1, sentence=sentence, job=text[:SHOWN])
+        Run(
+            run_id,
+            connection,
+            mailbox[:SHOWN],
+            queue,
+            "poisoned",
+            now,
+            now,
+            errors=1,
+            sentence=sentence[:SHOWN],
+            job=text[:SHOWN],
+        )
     )
     logger.error("a job was given up: queue=%s %s", queue, sentence)

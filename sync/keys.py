@@ -33,7 +33,7 @@ class Keys:
 
     def mail(self, message_id: str, sent: datetime | None, sender: str) -> str:
         """The key of one mail across mailboxes: message id, sent time to the second, sender."""
-        moment = sent.strftime("%Y-%m-%dT%H:%M:%S") if sent else ""
+        moment = sent.replace(microsecond=0, tzinfo=None).isoformat() if sent else ""
         return "m" + self.of("mail", message_id.strip().lower(), moment, fold(sender))
 
     def _digest(self, size: int, purpose: str, parts: tuple[str, ...]) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from sync.errors import BadJob
 
@@ -15,16 +16,25 @@ Stream = Literal["mail", "mail-backfill"]
 Direction = Literal["in", "out"]
 
 JOB_VERSION = 1
+MOST_SUBJECTS = 50
+STREAMS: dict[str, Stream] = {"sync-mail": "mail", "backfill-mail": "mail-backfill"}
+QUEUES: dict[Stream, str] = {stream: queue for queue, stream in STREAMS.items()}
+_SUBJECT = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Bring these subjects of one kind into agreement. Names only: the truth is read again by whoever works it."""
+    """Bring these subjects of one kind into agreement. Names only: the truth is read again by whoever works it.
+
+    A `ticket` says which in the row of its number of jobs this one is: an older one than the newest is dropped, so that
+    a stream has one chain of jobs however often it is queued. 0 counts always.
+    """
 
     connection: str
     kind: Kind
     subjects: tuple[str, ...]
     reason: str
+    ticket: int = 0
     version: int = JOB_VERSION
 
     def to_json(self) -> str:
@@ -36,6 +46,7 @@ class Job:
                 "kind": self.kind,
                 "subjects": list(self.subjects),
                 "reason": self.reason,
+                "ticket": self.ticket,
             },
             separators=(",", ":"),
         )
@@ -45,22 +56,24 @@ class Job:
         """Read a queue message; raises BadJob with what is wrong with it."""
         try:
             raw = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadJob("The queue message is not JSON.") from None
         if not isinstance(raw, dict):
             raise BadJob("The queue message is not a JSON object.")
         if raw.get("version") != JOB_VERSION:
             raise BadJob(
-                f"The queue message has version {raw.get('version')!r}; this release reads version {JOB_VERSION}. "
+                f"The queue message has version {raw.get('version')!r:.40}; this release reads version {JOB_VERSION}. "
                 "Deploy the release that wrote it, or retry the job from the log."
             )
         texts = [raw.get(name) for name in ("connection", "kind", "reason")]
-        subjects = raw.get("subjects")
-        if not all(isinstance(text, str) and text for text in texts) or not (
-            isinstance(subjects, list) and all(isinstance(subject, str) for subject in subjects)
-        ):
-            raise BadJob("The queue message lacks connection, kind, subjects or reason.")
-        return Job(raw["connection"], raw["kind"], tuple(subjects), raw["reason"])
+        subjects, ticket = raw.get("subjects"), raw.get("ticket", 0)
+        if not all(isinstance(text, str) and text for text in texts) or raw["kind"] not in get_args(Kind):
+            raise BadJob("The queue message lacks connection, kind or reason, or names a kind that does not exist.")
+        if not isinstance(subjects, list) or len(subjects) > MOST_SUBJECTS or not isinstance(ticket, int):
+            raise BadJob("The queue message has no list of subjects, too many of them, or an odd ticket.")
+        if not all(isinstance(one, str) and _SUBJECT.fullmatch(one) for one in subjects):
+            raise BadJob("The queue message names a subject that is no id of ours.")
+        return Job(raw["connection"], raw["kind"], tuple(subjects), raw["reason"], ticket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,19 @@ class Body:
 
     content: str
     html: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What hangs on a mail, without its bytes. Only a `file` or an `item` (a mail in the mail) has bytes to fetch."""
+
+    id: str
+    name: str
+    content_type: str
+    size: int
+    inline: bool
+    content_id: str
+    kind: Literal["file", "item", "reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +181,29 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Filed:
+    """An attachment as the CRM holds it: `file` leads to its bytes, or `why` says in a sentence that there are none."""
+
+    attachment: Attachment
+    file: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MailRecord:
-    """A captured mail on its way into the CRM. `key` is its identity across mailboxes."""
+    """A captured mail on its way into the CRM. `key` is its identity across mailboxes.
+
+    `html` and `text` are None where the body was not read, because another mailbox has brought it.
+    """
 
     key: str
     mailbox: str
     envelope: Envelope
     direction: Direction
     relations: tuple[Relation, ...]
-    html: str
-    text: str
+    html: str | None = None
+    text: str | None = None
+    attachments: tuple[Filed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from sync.model import Body, Broken, Envelope, FolderRound, Kept, Known, MailboxRow, MailPage, MailRecord, Person
+from sync.errors import NeedsPerson, Retry
+from sync.model import (
+    Attachment,
+    Body,
+    Broken,
+    FolderRound,
+    Kept,
+    Known,
+    MailboxRow,
+    MailPage,
+    MailRecord,
+    Person,
+)
 
 Value = str | int | float | bool | bytes | datetime
 
@@ -115,8 +127,17 @@ class Mailbox(Protocol):
     def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
         """Messages of all folders received in [since, until], by time received."""
 
-    def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Body | Broken | None]]:
-        """What these messages say, in any order: the body, why it cannot be had, or None where the message is gone."""
+    def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Body | Broken | Retry | NeedsPerson | None]]:
+        """What these messages say, in any order: the body, Broken where it cannot be read, None where the message is
+        gone, or the refusal to give it now."""
+
+    def attachments(
+        self, ids: Sequence[str]
+    ) -> Iterator[tuple[str, tuple[Attachment, ...] | Broken | Retry | NeedsPerson | None]]:
+        """What hangs on these messages, without the bytes; otherwise as `bodies`."""
+
+    def attachment(self, message: str, attachment: str) -> Iterator[bytes]:
+        """The bytes of one attachment, piece by piece."""
 
 
 class Crm(Protocol):
@@ -134,18 +155,3 @@ class Crm(Protocol):
 
 Clock = Callable[[], datetime]
 Connect = Callable[[MailboxRow], Mailbox]
-
-__all__ = [
-    "Blob",
-    "Blobs",
-    "Clock",
-    "Connect",
-    "Crm",
-    "Envelope",
-    "Mailbox",
-    "Queue",
-    "Row",
-    "Tables",
-    "Value",
-    "Write",
-]

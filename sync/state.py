@@ -66,14 +66,17 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """How often a stream was wanted and served, up to which count a job was queued, and when."""
+    """How often a stream was wanted and served; the newest job queued for it: its ticket, up to which count it goes,
+    and when it was queued; and the moment before which nothing is to be asked of Microsoft."""
 
     mailbox: str
     stream: Stream
-    count: int
-    served: int
+    count: int = 0
+    served: int = 0
     asked: int = 0
+    ticket: int = 0
     queued: datetime | None = None
+    not_before: datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -98,8 +101,10 @@ class State:
         try:
             self._tables.write(MAILBOXES, row.id[0], [Write("insert", row.id, values)])
         except Exists:
-            return self.mailbox(row.id) or row
-        self.want(row.id, "mail")
+            # Whoever added it may have died before he said that it is wanted.
+            row = self.mailbox(row.id) or row
+        if not self.wanted(row.id, "mail").count:
+            self.want(row.id, "mail")
         return row
 
     def mailbox(self, mailbox: str) -> MailboxRow | None:
@@ -122,29 +127,14 @@ class State:
 
     # -- what is wanted
 
-    def want(self, mailbox: str, stream: Stream, queued: bool = False) -> None:
-        """Say that there is something to do; `fanout` or the run under way picks it up.
+    def want(self, mailbox: str, stream: Stream) -> None:
+        """Say that there is something to do; `fanout` or the run under way picks it up."""
+        again(lambda: self._change(mailbox, stream, lambda before: {"count": before.count + 1}))
 
-        With `queued` the caller is about to queue the job himself; `fanout` steps in only when that got lost.
-        """
-
-        def raise_count() -> None:
-            row = self._tables.get(WANTED, mailbox[0], f"{mailbox}|{stream}")
-            count = int(str(row.values["count"])) if row else 0
-            values: dict[str, Value] = {"count": count + 1}
-            if queued:
-                values |= {"asked": count + 1, "queued": self._clock()}
-            if row is None:
-                self._tables.write(WANTED, mailbox[0], [Write("insert", f"{mailbox}|{stream}", values)])
-            else:
-                self._tables.write(WANTED, mailbox[0], [Write("merge", row.key, values, row.version)])
-
-        again(raise_count)
-
-    def wanted(self, mailbox: str, stream: Stream) -> int:
-        """How often this was wanted until now: note it before a run, hand it to `served` after."""
+    def wanted(self, mailbox: str, stream: Stream) -> Want:
+        """What is wanted of a stream: note its count before a run, hand it to `served` after."""
         row = self._tables.get(WANTED, mailbox[0], f"{mailbox}|{stream}")
-        return int(str(row.values["count"])) if row else 0
+        return _want(row) if row else Want(mailbox, stream)
 
     def served(self, mailbox: str, stream: Stream, count: int) -> None:
         """All that was wanted up to `count` is done. Only the holder of the lease says so."""
@@ -154,11 +144,27 @@ class State:
         """Everything that was ever wanted, open or served."""
         return (_want(row) for row in self._tables.scan(WANTED))
 
-    def queued(self, want: Want) -> None:
-        """Note that a job was queued for all that is wanted now."""
-        values: dict[str, Value] = {"asked": want.count, "queued": self._clock()}
-        write = Write("merge", f"{want.mailbox}|{want.stream}", values)
-        self._tables.write(WANTED, want.mailbox[0], [write])
+    def ticket(self, mailbox: str, stream: Stream, wait: float = 0) -> int:
+        """The ticket of a job about to be queued for all that is wanted; older jobs of the stream are obsolete with it.
+
+        With `wait` nothing is to be asked for so many seconds.
+        """
+        now = self._clock()
+
+        def change(before: Want) -> dict[str, Value]:
+            values: dict[str, Value] = {"asked": before.count, "ticket": before.ticket + 1, "queued": now}
+            return values | ({"not_before": now + timedelta(seconds=wait)} if wait else {})
+
+        return again(lambda: self._change(mailbox, stream, change)).ticket + 1
+
+    def _change(self, mailbox: str, stream: Stream, change: Callable[[Want], dict[str, Value]]) -> Want:
+        """Write what `change` makes of a want over exactly what was read; returns what was read."""
+        row = self._tables.get(WANTED, mailbox[0], f"{mailbox}|{stream}")
+        before = _want(row) if row else Want(mailbox, stream)
+        key, values = f"{mailbox}|{stream}", change(before)
+        write = Write("merge", key, values, row.version) if row else Write("insert", key, values)
+        self._tables.write(WANTED, mailbox[0], [write])
+        return before
 
     # -- lease, cursor, places
 
@@ -288,15 +294,21 @@ def _mailbox(row: Row) -> MailboxRow:
 
 def _want(row: Row) -> Want:
     mailbox, _, stream = row.key.partition("|")
-    queued = row.values.get("queued")
     return Want(
         mailbox,
-        stream,  # type: ignore[arg-type]  # written by want() alone
+        stream,  # type: ignore[arg-type]  # written here alone
         _number(row, "count"),
         _number(row, "served"),
         _number(row, "asked"),
-        queued if isinstance(queued, datetime) else None,
+        _number(row, "ticket"),
+        _time(row, "queued"),
+        _time(row, "not_before"),
     )
+
+
+def _time(row: Row, name: str) -> datetime | None:
+    value = row.values.get(name)
+    return value if isinstance(value, datetime) else None
 
 
 def _place(row: Row) -> Place:

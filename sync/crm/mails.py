@@ -216,7 +216,8 @@ def _unit(ready: _Ready, verdict: Verdict, seen: Seen) -> Unit:
         return Unit(draft.key, "mail", list(people), weight + records.ROW_BYTES)
     record = records.record_write(draft, ready.content, seen.record)
     sighting = records.sighting_write(draft, ready.content, ready.mark)
-    return Unit(draft.key, "mail", [record, *people, sighting], ready.content.weight + weight)
+    writes = [record, *records.body_writes(draft, ready.content), *people, sighting]
+    return Unit(draft.key, "mail", writes, ready.content.weight + weight)
 
 
 def _where(draft: Draft) -> tuple[str, str]:

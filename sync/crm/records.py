@@ -69,9 +69,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The record's values as stored, the files that hold what is too large for a row, and the bytes on the wire."""
+    """The record's values as stored, those of its body (None: not read), the files that hold what is too large for a
+    row, and the bytes on the wire."""
 
     values: Mapping[str, Value]
+    body: Mapping[str, Value] | None
     files: Mapping[str, bytes]
     weight: int
 
@@ -122,24 +124,12 @@ def decide(draft: Draft, subject_mark: str, seen: Seen) -> Verdict:
 
 
 def content(keys: Keys, draft: Draft) -> Content:
-    """The record row's values. Only what every copy shows alike, or only one can know, survives a merge of copies:
-    no empty value, no `in`, no false is written, so that the order in which mailboxes are read does not matter."""
+    """What is stored of a mail. Of the record row only what every copy shows alike, or only one can know, survives a
+    merge of copies: no empty value, no `in`, no false is written, so that the order of mailboxes does not matter. The
+    body is a row of its own, replaced as a whole: two copies' bodies never mix, and a copy without one leaves it."""
     envelope = draft.record.envelope
-    values: dict[str, Value] = {"type": "mail"}
-    files: dict[str, bytes] = {}
-    large: dict[str, str] = {}
-    weight = 3 * ROW_BYTES  # record, sighting and feed row
-    for name, text in _texts(draft.record).items():
-        if not text:
-            continue
-        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-        if size <= INLINE_BYTES:
-            values[name] = text
-            weight += 5 * size - 3 * len(text)  # as JSON in ASCII: 2 bytes a letter, 6 or 12 beyond ASCII
-            continue
-        large[name] = f"mail/{draft.record.key}/{keys.of('file', text)[:16]}.{_FILES.get(name, 'json')}"
-        files[large[name]] = text.encode("utf-8", "replace")
-        values[name] = ""
+    values, files, weight = _fitted(keys, draft.record.key, _headers(envelope))
+    values["type"] = "mail"
     if envelope.sent:
         values["sent"] = iso(envelope.sent)
     if draft.record.direction == "out":
@@ -148,9 +138,31 @@ def content(keys: Keys, draft: Draft) -> Content:
         values["attachments"] = True
     if draft.first:
         values["first"] = draft.first
-    # Always written: a merge must not leave the name of a file beside a value that has become small.
-    values["large"] = orjson.dumps(large).decode() if large else ""
-    return Content(values, files, weight)
+    if draft.record.html is None or draft.record.text is None:
+        return Content(values, None, files, weight + 3 * ROW_BYTES)
+    body, more, heavier = _fitted(keys, draft.record.key, {"html": draft.record.html, "text": draft.record.text})
+    return Content(values, body, files | more, weight + heavier + 4 * ROW_BYTES)
+
+
+def _fitted(keys: Keys, key: str, texts: Mapping[str, str]) -> tuple[dict[str, Value], dict[str, bytes], int]:
+    """Values for a row, files for those too large (named in `large`), and the bytes on the wire."""
+    values: dict[str, Value] = {}
+    files: dict[str, bytes] = {}
+    large: dict[str, str] = {}
+    weight = 0
+    for name, text in texts.items():
+        if not text:
+            continue
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        if size <= INLINE_BYTES:
+            values[name] = text
+            weight += 5 * size - 3 * len(text)  # as JSON in ASCII: 2 bytes a letter, 6 or 12 beyond ASCII
+            continue
+        large[name] = f"mail/{key}/{keys.of('file', text)[:16]}.{_FILES.get(name, 'json')}"
+        files[large[name]] = text.encode("utf-8", "replace")
+    if large:
+        values["large"] = orjson.dumps(large).decode()
+    return values, files, weight
 
 
 def moment(envelope: Envelope) -> str:
@@ -165,6 +177,11 @@ def record_write(draft: Draft, kept: Content, exists: bool) -> Write:
         return Write("merge", f"r|{draft.key}", kept.values)
     action: Literal["merge", "insert"] = "merge" if draft.record.envelope.sent else "insert"
     return Write(action, f"r|{draft.key}", {**kept.values, "time": moment(draft.record.envelope)})
+
+
+def body_writes(draft: Draft, kept: Content) -> list[Write]:
+    """The row of the body, where there is one to write."""
+    return [] if kept.body is None else [Write("replace", f"r|{draft.key}|b", kept.body)]
 
 
 def relation_writes(key: str, relations: Iterable[Relation]) -> dict[str, Write]:
@@ -196,7 +213,7 @@ def sighting_write(draft: Draft, kept: Content, subject_mark: str) -> Write:
     if envelope.received:
         values["received"] = iso(envelope.received)
     if kept.files:
-        values["large"] = kept.values["large"]
+        values["files"] = orjson.dumps(sorted(kept.files)).decode()
     return Write("insert", f"r|{draft.key}|s|{draft.record.mailbox}", values)
 
 
@@ -263,8 +280,7 @@ def packed(units: Sequence[tuple[int, int]], rows: int, weight: int) -> list[lis
     return groups
 
 
-def _texts(record: MailRecord) -> dict[str, str]:
-    envelope = record.envelope
+def _headers(envelope: Envelope) -> dict[str, str]:
     return {
         "message_id": envelope.message_id,
         "conversation": envelope.conversation,
@@ -274,8 +290,6 @@ def _texts(record: MailRecord) -> dict[str, str]:
         "to": addresses(envelope.to),
         "cc": addresses(envelope.cc),
         "bcc": addresses(envelope.bcc),
-        "html": record.html,
-        "text": record.text,
     }
 
 

@@ -15,7 +15,7 @@ from sync.crm.mails import TIMELINE
 from sync.errors import BadItem
 from sync.keys import bucket
 from sync.model import Address, Direction
-from sync.ports import Blobs, Row, Tables
+from sync.ports import Blobs, Row, Tables, Value
 
 _PLACE = re.compile(r"([0-9]{16})\.([a-z][0-9a-f]{32})")
 
@@ -89,19 +89,22 @@ class Views:
     def mail(self, key: str) -> Mail | None:
         """A mail with its relations, copies and body, or None."""
         record: Row | None = None
+        body: Mapping[str, Value] = {}
         relations: list[Related] = []
         sightings: list[Sighting] = []
         for row in self._tables.rows(TABLE, bucket(key), f"r|{key}", f"r|{key}~"):
             _, _, rest = row.key.partition(f"r|{key}")
             if not rest:
                 record = row
+            elif rest == "|b":
+                body = row.values
             elif rest.startswith("|p|"):
                 relations.append(_related(rest[3:], row))
             else:
                 sightings.append(_sighting(rest[3:], row))
         if record is None:
             return None
-        return self._mail(key, record, tuple(relations), tuple(sightings))
+        return self._mail(key, record.values, body, tuple(relations), tuple(sightings))
 
     def timeline(self, person: str, limit: int, after: str = "") -> tuple[list[TimelineEntry], str]:
         """Up to `limit` entries of a person, newest first, and where to go on ("" at the end). Raises BadItem."""
@@ -117,15 +120,21 @@ class Views:
         entries = [_entry(row) for row in rows[:limit]]
         return entries, ".".join(rows[limit - 1].key.split("|")[1:]) if len(rows) > limit else ""
 
-    def _mail(self, key: str, record: Row, relations: tuple[Related, ...], sightings: tuple[Sighting, ...]) -> Mail:
-        values = record.values
-        large: Mapping[str, str] = orjson.loads(str(values.get("large") or "{}"))
+    def _mail(
+        self,
+        key: str,
+        values: Mapping[str, Value],
+        body: Mapping[str, Value],
+        relations: tuple[Related, ...],
+        sightings: tuple[Sighting, ...],
+    ) -> Mail:
+        large: Mapping[str, str] = _large(values) | _large(body)
 
         def text(name: str) -> str:
             if name in large:
                 blob = self._blobs.get(large[name])
                 return blob.data.decode() if blob else ""
-            return str(values.get(name, ""))
+            return str(values.get(name, body.get(name, "")))
 
         return Mail(
             key=key,
@@ -147,6 +156,11 @@ class Views:
             relations=relations,
             sightings=sightings,
         )
+
+
+def _large(values: Mapping[str, Value]) -> dict[str, str]:
+    names: dict[str, str] = orjson.loads(str(values.get("large") or "{}"))
+    return names
 
 
 def _one(text: str) -> Address | None:

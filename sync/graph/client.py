@@ -5,16 +5,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import requests
 
-from sync.errors import Throttled, Unavailable
+from sync.errors import BadItem, CursorGone, Throttled, Unavailable
 from sync.graph import wire
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
-from sync.graph.wire import Answer, Request
+from sync.graph.wire import Answer, Part, Request
 from sync.meter import Meter
-from sync.model import Body, Broken, FolderRound, MailPage
+from sync.model import Attachment, Body, FolderRound, MailPage
+
+Thing = TypeVar("Thing")
+# Attachments are handed on in pieces of this many bytes.
+PIECE = 256 * 1024
 
 
 class Graph:
@@ -33,7 +38,32 @@ class Graph:
             answer = self._send(request)
         return answer
 
+    def stream(self, request: Request, what: str) -> Iterator[bytes]:
+        """The body of a good answer piece by piece, never held whole; raises what a refusal of `what` means."""
+        got = self._open(request)
+        if got.status_code == 401:
+            got.close()
+            self._signin.forget()
+            got = self._open(request)
+        with got:
+            if got.status_code >= 300:
+                wire.refuse(_answer(got), what)
+            try:
+                for piece in got.iter_content(PIECE):
+                    self._meter.add("graph_bytes", len(piece))
+                    yield piece
+            except requests.RequestException as lost:
+                raise _no_answer(lost) from None
+
     def _send(self, request: Request) -> Answer:
+        with self._open(request) as got:
+            try:
+                self._meter.add("graph_bytes", len(got.content))
+            except requests.RequestException as lost:
+                raise _no_answer(lost) from None
+            return _answer(got)
+
+    def _open(self, request: Request) -> requests.Response:
         headers = {
             **request.headers,
             "Authorization": f"Bearer {self._signin.token()}",
@@ -43,20 +73,27 @@ class Graph:
         self._meter.add("graph_calls")
         self._meter.add("graph_units", request.units)
         try:
-            got = self._sessions.current().request(
-                request.method, request.url, data=request.body or None, headers=headers
+            return self._sessions.current().request(
+                request.method, request.url, data=request.body or None, headers=headers, stream=True
             )
         except requests.RequestException as lost:
-            raise Unavailable(f"Microsoft Graph did not answer ({type(lost).__name__}).", 30) from None
-        self._meter.add("graph_bytes", len(got.content))
-        return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
+            raise _no_answer(lost) from None
+
+
+def _answer(got: requests.Response) -> Answer:
+    return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
+
+
+def _no_answer(lost: requests.RequestException) -> Unavailable:
+    return Unavailable(f"Microsoft Graph did not answer ({type(lost).__name__}).", 30)
 
 
 class GraphMailbox:
     """The Mailbox port over Microsoft Graph. `user` is Graph's id of the mailbox's user, or its address."""
 
     def __init__(self, graph: Graph, user: str) -> None:
-        self._send: Callable[[Request], Answer] = graph.send
+        self._graph = graph
+        self._send = graph.send
         self._user = user
 
     def identity(self) -> tuple[str, tuple[str, ...]]:
@@ -66,7 +103,11 @@ class GraphMailbox:
     def folders(self, cursor: str = "") -> FolderRound:
         """Folder changes since `cursor`, all pages as one; raises CursorGone."""
         found, link = wire.read_folder_page(self._send(wire.folder_changes(self._user, cursor)))
+        seen: set[str] = set()
         while link:
+            if link in seen:
+                raise CursorGone("The pages of the folder tree lead back to themselves.")
+            seen.add(link)
             page, link = wire.read_folder_page(self._send(wire.follow(link)))
             found = FolderRound(found.folders + page.folders, found.removed + page.removed, page.cursor)
         return found
@@ -80,33 +121,52 @@ class GraphMailbox:
         return wire.read_page(self._send(wire.open_folder(self._user, folder, since)), "a folder's changes")
 
     def follow(self, link: str) -> MailPage:
-        """The page behind a link; raises CursorGone."""
-        return wire.read_page(self._send(wire.follow(link)), "a folder's changes")
+        """The page behind a link; raises CursorGone, also for a page that leads to itself or a link Graph calls bad."""
+        try:
+            page = wire.read_page(self._send(wire.follow(link)), "a folder's changes")
+        except BadItem as refused:
+            raise CursorGone(refused.sentence) from None
+        if page.next == link:
+            raise CursorGone("A page of a folder's changes leads to itself.")
+        return page
 
     def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
         """A page of old mail."""
         return wire.read_page(self._send(wire.older(self._user, since, until, newest_first)), "old mail")
 
-    def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Body | Broken | None]]:
-        """Bodies, batch by batch, so that a caller may stop between two.
+    def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Part[Body]]]:
+        """Bodies, batch by batch, so that a caller may stop between two."""
+        return self._batched(ids, wire.bodies, wire.read_bodies)
 
-        What Graph throttles rises at the end, when all it did give is handed out; what it cannot give twice is Broken.
-        """
+    def attachments(self, ids: Sequence[str]) -> Iterator[tuple[str, Part[tuple[Attachment, ...]]]]:
+        """What hangs on these messages, batch by batch."""
+        return self._batched(ids, wire.attachments, wire.read_attachments)
+
+    def attachment(self, message: str, attachment: str) -> Iterator[bytes]:
+        """The bytes of an attachment, piece by piece."""
+        return self._graph.stream(wire.attachment_bytes(self._user, message, attachment), "an attachment")
+
+    def _batched(
+        self,
+        ids: Sequence[str],
+        ask: Callable[[str, Sequence[str]], Request],
+        read: Callable[[Answer, Sequence[str]], Mapping[str, Part[Thing]]],
+    ) -> Iterator[tuple[str, Part[Thing]]]:
+        """Part by part. What is unavailable is asked once more; after a throttled part nothing more is asked."""
         waiting, second, size = list(ids), set[str](), wire.BATCH
-        throttled: Throttled | None = None
-        while waiting and throttled is None:
+        while waiting:
             asked, waiting = waiting[:size], waiting[size:]
-            answer = self._send(wire.bodies(self._user, asked))
+            answer = self._graph.send(ask(self._user, asked))
             size = wire.next_batch_size(len(asked), len(answer.body))
-            for one, got in wire.read_bodies(answer, asked).items():
+            throttled: Throttled | None = None
+            for one, got in read(answer, asked).items():
                 if isinstance(got, Throttled):
                     throttled = got
-                elif isinstance(got, Unavailable) and one not in second:
+                if isinstance(got, Unavailable) and one not in second:
                     second.add(one)
                     waiting.append(one)
-                elif isinstance(got, Unavailable):
-                    yield one, Broken(one, got.sentence)
                 else:
                     yield one, got
-        if throttled is not None:
-            raise throttled
+            if throttled is not None:
+                yield from ((one, throttled) for one in waiting)
+                return

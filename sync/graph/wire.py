@@ -6,11 +6,12 @@ https://learn.microsoft.com/graph/errors, graph-facts 0 to 3, 5 and 11
 
 from __future__ import annotations
 
+import json as stdjson
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 import orjson
 
@@ -22,12 +23,28 @@ from sync.errors import (
     Gone,
     MailboxMissing,
     MalformedAnswer,
+    NeedsPerson,
+    Retry,
     SignInRefused,
     Throttled,
     Unavailable,
 )
-from sync.kinds.mail import LIGHT_FIELDS, MessageJson, read_body, read_envelope, read_folder
-from sync.model import Body, Broken, Envelope, FolderRound, MailPage
+from sync.kinds.mail import (
+    ATTACHMENT_FIELDS,
+    LIGHT_FIELDS,
+    AttachmentJson,
+    MessageJson,
+    read_attachment,
+    read_body,
+    read_envelope,
+    read_folder,
+)
+from sync.model import Attachment, Body, Broken, Envelope, FolderRound, MailPage
+
+Thing = TypeVar("Thing")
+# What became of one part of a batch: the thing, None where it is gone, Broken where it cannot be read, or a refusal.
+Part: TypeAlias = Thing | Broken | Retry | NeedsPerson | None
+LONGEST_WAIT = 3600.0
 
 ROOT = "https://graph.microsoft.com/v1.0"
 LIST_PAGE = 1000
@@ -134,6 +151,18 @@ def bodies(user_id: str, ids: Sequence[str]) -> Request:
     return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}?$select=id,body" for one in ids])
 
 
+def attachments(user_id: str, ids: Sequence[str]) -> Request:
+    """One batch that lists what hangs on these messages, without the bytes; part id = place in `ids`."""
+    select = ",".join(ATTACHMENT_FIELDS)
+    return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}/attachments?$select={select}" for one in ids])
+
+
+def attachment_bytes(user_id: str, message: str, attachment: str) -> Request:
+    """The bytes of one attachment; of an enclosed item they are its MIME."""
+    path = f"/users/{_part(user_id)}/messages/{_part(message)}/attachments/{_part(attachment)}/$value"
+    return Request("GET", ROOT + path, _IDS)
+
+
 def next_batch_size(size: int, answer_bytes: int) -> int:
     """How many bodies to ask for next, so that an answer stays near BATCH_BYTES."""
     each = max(1, answer_bytes // max(1, size))
@@ -142,15 +171,15 @@ def next_batch_size(size: int, answer_bytes: int) -> int:
 
 def checked(link: str) -> str:
     """The link itself if it leads to Graph v1.0 over https and nowhere else (engine.md S13)."""
-    parts = urllib.parse.urlsplit(link)
-    if not link.startswith(ROOT + "/") or parts.netloc != "graph.microsoft.com" or "\\" in link:
+    path = urllib.parse.unquote(link.partition("?")[0])
+    if not link.startswith(ROOT + "/") or "\\" in path or {".", ".."} & set(path.split("/")):
         raise ForeignLink("Microsoft Graph handed out a link to another place; it was not followed.")
     return link
 
 
 def instant(moment: datetime) -> str:
     """A time as OData writes it, to the second below."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def read_user(answer: Answer) -> tuple[str, tuple[str, ...]]:
@@ -176,7 +205,8 @@ def read_well_known(answers: Sequence[Answer], names: Sequence[str]) -> dict[str
     found = {}
     for answer in answers:
         for place, part in _parts(answer, "the well-known folders"):
-            if part.status in (400, 404):
+            # Unknown here, or not ours to see: what cannot be named cannot be left out by name.
+            if part.status in (400, 403, 404):
                 continue
             found[names[place]] = _text(_object(part, "a well-known folder"), "id", "a well-known folder")
     return found
@@ -189,39 +219,68 @@ def read_page(answer: Answer, what: str) -> MailPage:
     broken: list[Broken] = []
     removed: list[str] = []
     for row in json.get("value") or []:
-        if "@removed" in row:
-            removed.append(row.get("id") or "")
-            continue
         try:
-            items.append(read_envelope(row))
+            if "@removed" in row:
+                removed.append(row.get("id") or "")
+            else:
+                items.append(read_envelope(row))
         except BadItem as bad:
             broken.append(Broken(bad.name, bad.sentence))
+        except (TypeError, AttributeError, KeyError):
+            # Not the shape that Graph documents: this row alone cannot be read.
+            broken.append(Broken(_name_of(row), "Microsoft Graph listed a message of another shape than documented."))
     return MailPage(
         tuple(items), tuple(removed), tuple(broken), json.get("@odata.nextLink"), json.get("@odata.deltaLink")
     )
 
 
-def read_bodies(answer: Answer, ids: Sequence[str]) -> dict[str, Body | Broken | Throttled | Unavailable | None]:
-    """What became of each id of a batch: a body, None (gone), a refusal to come back to, or why it cannot be had."""
-    found: dict[str, Body | Broken | Throttled | Unavailable | None] = {}
+def read_bodies(answer: Answer, ids: Sequence[str]) -> dict[str, Part[Body]]:
+    """What became of each id of a batch of bodies."""
+
+    def body(part: Answer) -> Body:
+        return read_body(cast(MessageJson, _object(part, "a message")))
+
+    return _read_batch(answer, ids, body)
+
+
+def read_attachments(answer: Answer, ids: Sequence[str]) -> dict[str, Part[tuple[Attachment, ...]]]:
+    """What became of each id of a batch of attachment lists."""
+
+    def listed(part: Answer) -> tuple[Attachment, ...]:
+        rows = _object(part, "the attachments of a message").get("value") or []
+        return tuple(read_attachment(cast(AttachmentJson, row)) for row in rows)
+
+    return _read_batch(answer, ids, listed)
+
+
+def _name_of(row: object) -> str:
+    known = row.get("id") if isinstance(row, dict) else None
+    return known if isinstance(known, str) and known else "a message without an id"
+
+
+def _read_batch(answer: Answer, ids: Sequence[str], read: Callable[[Answer], Thing]) -> dict[str, Part[Thing]]:
+    found: dict[str, Part[Thing]] = {}
     for place, part in _parts(answer, "a batch of messages"):
-        found[ids[place]] = _read_body_part(part, ids[place])
+        found[ids[place]] = _read_part(part, ids[place], read)
     for one in ids:
         found.setdefault(one, Unavailable("A batch came back without an answer for a message.", 10))
     return found
 
 
-def _read_body_part(part: Answer, message: str) -> Body | Broken | Throttled | Unavailable | None:
+def _read_part(part: Answer, message: str, read: Callable[[Answer], Thing]) -> Part[Thing]:
+    if part.status in (401, 410, 424):
+        # Of one message these mean the whole: the token, the session, the batch. Asked again they are answered.
+        return Unavailable(f"Microsoft Graph refused a part of a batch for now ({part.status}).", 10)
     try:
-        return read_body(cast(MessageJson, _object(part, "a message")))
-    except (Throttled, Unavailable) as wait:
-        return wait
-    except MalformedAnswer as odd:
-        return Unavailable(odd.sentence, odd.after)
+        return read(part)
+    except (Retry, NeedsPerson) as refused:
+        return refused
     except Gone:
         return None
-    except (BadItem, AccessDenied, MailboxMissing) as refused:
-        return Broken(message, refused.sentence)
+    except (BadItem, CursorGone, ForeignLink) as bad:
+        return Broken(message, bad.sentence)
+    except (TypeError, AttributeError, KeyError):
+        return Broken(message, "Microsoft Graph gave a message of another shape than documented.")
 
 
 def code_of(answer: Answer) -> str:
@@ -257,34 +316,46 @@ def refuse(answer: Answer, what: str) -> NoReturn:
 
 
 def retry_after(answer: Answer) -> float:
-    """Seconds to wait: what the answer says, or half a minute."""
+    """Seconds to wait: what the answer says, an hour at most, or half a minute."""
     try:
-        return max(1.0, float(answer.headers.get("retry-after", "30")))
+        said = float(answer.headers.get("retry-after", "30"))
     except ValueError:
         return 30.0
+    return min(max(1.0, said), LONGEST_WAIT) if said == said else 30.0
 
 
 def _object(answer: Answer, what: str) -> dict[str, Any]:
     if answer.status >= 300:
         refuse(answer, what)
     try:
-        json = orjson.loads(answer.body) if answer.json is None else answer.json
-    except ValueError:
+        json = _loads(answer.body) if answer.json is None else answer.json
+    except (ValueError, RecursionError):
         raise MalformedAnswer(
             f"Microsoft Graph's answer for {what} is not JSON "
             f"(request {answer.headers.get('request-id', 'unknown')}, {len(answer.body)} bytes).",
             30,
         ) from None
-    if not isinstance(json, dict) or not isinstance(json.get("value", []), list):
+    if not isinstance(json, dict) or not isinstance(json.get("value", []), list | None):
         raise MalformedAnswer(f"Microsoft Graph's answer for {what} has another shape than documented.", 30)
     return json
 
 
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        # Half of a surrogate pair, which mail does hold, is no reason to lose the page it stands on.
+        return stdjson.loads(body)
+
+
 def _parts(answer: Answer, what: str) -> list[tuple[int, Answer]]:
     parts = []
-    for one in _object(answer, what).get("responses") or []:
-        headers = {str(name).lower(): str(value) for name, value in (one.get("headers") or {}).items()}
-        parts.append((int(one["id"]), Answer(int(one["status"]), headers, json=one.get("body") or {})))
+    try:
+        for one in _object(answer, what).get("responses") or []:
+            headers = {str(name).lower(): str(value) for name, value in (one.get("headers") or {}).items()}
+            parts.append((int(one["id"]), Answer(int(one["status"]), headers, json=one.get("body") or {})))
+    except (TypeError, AttributeError, KeyError, ValueError):
+        raise MalformedAnswer(f"Microsoft Graph's answer for {what} has parts of another shape.", 30) from None
     return parts
 
 

@@ -6,11 +6,11 @@ https://learn.microsoft.com/graph/api/resources/message
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import TypedDict
+from datetime import UTC, datetime
+from typing import Literal, TypedDict
 
 from sync.errors import BadItem
-from sync.model import Address, Body, Envelope, Folder
+from sync.model import Address, Attachment, Body, Envelope, Folder
 
 # Enough to decide who is concerned; a body is fetched only for what is kept.
 LIGHT_FIELDS = (
@@ -29,6 +29,9 @@ LIGHT_FIELDS = (
     "isDraft",
     "hasAttachments",
 )
+
+# A file's content id belongs to the derived type; its bytes are never part of a list.
+ATTACHMENT_FIELDS = ("id", "name", "contentType", "size", "isInline", "microsoft.graph.fileAttachment/contentId")
 
 
 class EmailAddressJson(TypedDict, total=False):
@@ -75,6 +78,25 @@ MessageJson = TypedDict(
 )
 
 
+AttachmentJson = TypedDict(
+    "AttachmentJson",
+    {
+        "@odata.type": str,
+        "id": str,
+        "name": str | None,
+        "contentType": str | None,
+        "size": int | None,
+        "isInline": bool | None,
+        "contentId": str | None,
+    },
+    total=False,
+)
+_KINDS: dict[str, Literal["file", "item", "reference"]] = {
+    "#microsoft.graph.itemAttachment": "item",
+    "#microsoft.graph.referenceAttachment": "reference",
+}
+
+
 class FolderJson(TypedDict, total=False):
     """mailFolder"""
 
@@ -109,9 +131,26 @@ def read_envelope(json: MessageJson) -> Envelope:
 
 
 def read_body(json: MessageJson) -> Body:
-    """What a message says; an absent body is an empty one."""
-    body = json.get("body") or {}
+    """What a message says; a body that is null is an empty one, an answer without one is no message."""
+    if not json.get("id") or "body" not in json:
+        raise BadItem(json.get("id") or "a message", "Microsoft Graph answered for a message without its body.")
+    body = json["body"] or {}
     return Body(body.get("content") or "", (body.get("contentType") or "").lower() == "html")
+
+
+def read_attachment(json: AttachmentJson) -> Attachment:
+    """What hangs on a message; raises BadItem for one without an id."""
+    if not json.get("id"):
+        raise BadItem("an attachment", "Microsoft Graph listed an attachment without an id.")
+    return Attachment(
+        id=json["id"],
+        name=json.get("name") or "",
+        content_type=json.get("contentType") or "",
+        size=json.get("size") or 0,
+        inline=bool(json.get("isInline")),
+        content_id=(json.get("contentId") or "").strip("<>"),
+        kind=_KINDS.get(json.get("@odata.type", ""), "file"),
+    )
 
 
 def read_folder(json: FolderJson) -> Folder:
@@ -134,6 +173,7 @@ def _moment(item: str, text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        known = datetime.fromisoformat(text)
+        return known.astimezone(UTC) if known.tzinfo else known.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise BadItem(item, f"The message has a date that cannot be read: {text[:40]!r}.") from None

@@ -509,6 +509,7 @@ def test_every_row_of_a_group_lies_in_the_bucket_of_its_key(storage: Storage, cl
     assert [(write.action, write.key) for write in group] == [
         ("insert", "c"),
         ("merge", f"r|{mail.key}"),
+        ("replace", f"r|{mail.key}|b"),
         ("merge", f"r|{mail.key}|p|{ROSA.key}"),
         ("insert", f"r|{mail.key}|s|{ADA}"),
         ("insert", "f|0000000000000001"),

@@ -55,7 +55,7 @@ def test_messages_come_out_as_they_went_in(queue: Queue, visible: Look) -> None:
 
 
 def test_a_job_survives_the_journey(queue: Queue, visible: Look) -> None:
-    job = Job("contoso", "mail", ("0f3c", "'; --"), "wanted")
+    job = Job("contoso'; --", "mail", ("0f3c" * 8, "a" * 32), "wanted", ticket=3)
 
     queue.put("backfill-mail", job.to_json())
 

@@ -11,6 +11,7 @@ from dev.memory import ManualClock
 from sync.errors import LeaseLost
 from sync.log import Log
 from sync.model import Run, RunItem
+from sync.ports import Write
 from sync.state import LEASE, Place, State
 from tests.builders import KEYS, NOON
 
@@ -143,11 +144,11 @@ def test_no_wish_is_lost_when_many_wish_at_once(state, box):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: state.want(box, "mail"), range(8)))
 
-    assert state.wanted(box, "mail") == 9
+    assert state.wanted(box, "mail").count == 9
 
 
 def test_what_is_wanted_during_a_run_stays_wanted(state, box):
-    noted = state.wanted(box, "mail")
+    noted = state.wanted(box, "mail").count
     state.want(box, "mail")
     state.served(box, "mail", noted)
 
@@ -155,14 +156,43 @@ def test_what_is_wanted_during_a_run_stays_wanted(state, box):
     assert want.open
 
 
-def test_when_a_job_was_queued_is_remembered(state, box, now):
-    (want,) = state.wants()
-    state.queued(want)
+def test_a_ticket_says_which_job_is_the_newest_and_what_it_goes_for(state, box, now):
+    first = state.ticket(box, "mail")
+    state.want(box, "mail")
+    second = state.ticket(box, "mail", wait=60)
 
-    assert next(state.wants()).queued == now()
+    want = state.wanted(box, "mail")
+    assert (first, second, want.ticket) == (1, 2, 2)
+    assert (want.count, want.asked, want.queued) == (2, 2, now())
+    assert want.not_before == now() + timedelta(seconds=60)
+
+
+def test_many_tickets_at_once_are_all_different(state, box):
+    with ThreadPoolExecutor(4) as pool:
+        tickets = list(pool.map(lambda _: state.ticket(box, "mail"), range(8)))
+
+    assert sorted(tickets) == list(range(1, 9))
+
+
+def test_a_stream_that_was_never_wanted_has_tickets_too(state):
+    assert state.ticket("f" * 32, "mail-backfill") == 1
+    assert not state.wanted("f" * 32, "mail-backfill").open
+
+
+def test_when_a_lease_ended_is_remembered(state, box, now):
     assert state.leased_until(box, "mail") is None
     state.open(box, "mail")
     assert state.leased_until(box, "mail") == now() + LEASE
+
+
+def test_a_mailbox_whose_adding_broke_off_is_wanted_when_it_is_added_again(state, storage):
+    row = state.add_mailbox("tenant", "ben@firm.example")
+    storage.tables.write("AccordWanted", row.id[0], [Write("delete", f"{row.id}|mail")])
+    state.served(row.id, "mail", 0)
+
+    state.add_mailbox("tenant", "ben@firm.example")
+
+    assert state.wanted(row.id, "mail").open
 
 
 def test_the_last_tick_is_remembered(state, now):

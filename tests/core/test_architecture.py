@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "work",
         (
             "sync/capture.py",
+            "sync/dispatch.py",
             "sync/fanout.py",
             "sync/jobs.py",
             "sync/log.py",

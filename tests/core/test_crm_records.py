@@ -117,20 +117,32 @@ def test_a_value_too_large_for_a_row_becomes_a_file_named_by_what_it_holds() -> 
     kept = records.content(KEYS, a_draft(html=too_large, text=fits, to=crowd))
     other = records.content(KEYS, a_draft(html=too_large + "!", text=fits, to=crowd))
 
-    large = orjson.loads(str(kept.values["large"]))
-    assert set(large) == {"html", "to"}
-    assert kept.values["html"] == kept.values["to"] == ""
-    assert kept.values["text"] == fits
-    assert kept.files[large["html"]] == too_large.encode()
-    assert records.read_addresses(kept.files[large["to"]].decode()) == crowd
-    assert large["html"].startswith(f"mail/{KEY}/")
-    assert large["html"] != orjson.loads(str(other.values["large"]))["html"]
+    assert kept.body is not None
+    assert other.body is not None
+    crowded, body = (orjson.loads(str(values["large"])) for values in (kept.values, kept.body))
+    assert (set(crowded), set(body)) == ({"to"}, {"html"})
+    assert "to" not in kept.values
+    assert (kept.body.get("html"), kept.body["text"]) == (None, fits)
+    assert kept.files[body["html"]] == too_large.encode()
+    assert records.read_addresses(kept.files[crowded["to"]].decode()) == crowd
+    assert body["html"].startswith(f"mail/{KEY}/")
+    assert body["html"] != orjson.loads(str(other.body["large"]))["html"]
 
 
-def test_a_value_that_became_small_no_longer_names_a_file() -> None:
-    kept = records.content(KEYS, a_draft(html="small"))
+def test_a_body_is_a_row_of_its_own_that_is_replaced_whole() -> None:
+    draft = a_draft(html="small", text="also")
 
-    assert kept.values["large"] == ""
+    (write,) = records.body_writes(draft, records.content(KEYS, draft))
+
+    assert (write.action, write.key) == ("replace", f"r|{KEY}|b")
+    assert write.values == {"html": "small", "text": "also"}
+
+
+@pytest.mark.parametrize("unread", [{"html": None}, {"text": None}, {"html": None, "text": None}])
+def test_a_copy_whose_body_was_not_read_leaves_the_body_alone(unread: dict[str, None]) -> None:
+    draft = a_draft(**unread)
+
+    assert records.body_writes(draft, records.content(KEYS, draft)) == []
 
 
 def test_halves_of_characters_do_not_stop_a_mail() -> None:
@@ -171,7 +183,7 @@ def test_a_person_stands_beside_a_mail_once_in_the_first_role_named() -> None:
 
 @pytest.mark.parametrize(
     ("received", "html", "more"),
-    [(None, "", set()), (NOON, "", {"received"}), (None, "x" * 40_000, {"large"})],
+    [(None, "", set()), (NOON, "", {"received"}), (None, "x" * 40_000, {"files"})],
     ids=["as small as can be", "with a time", "with a file"],
 )
 def test_a_sighting_keeps_what_this_mailbox_shows(received: datetime | None, html: str, more: set[str]) -> None:

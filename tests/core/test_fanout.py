@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.fanout import due, plan
+from sync.fanout import due, polled, wanted
 from sync.policy import Policy, SchedulePolicy
 from sync.state import Want
 from tests.builders import NOON, a_mailbox
@@ -16,50 +16,62 @@ MINUTE = timedelta(minutes=1)
 ADA = a_mailbox()
 BOXES = {ADA.id: ADA}
 EVERY_TEN = Policy(schedule=SchedulePolicy(minutes=10))
+A_DAY = [NOON + n * MINUTE for n in range(24 * 60)]
 
 
-def a_want(count=1, served=0, queued=None, stream="mail", mailbox=ADA.id, asked=1):
-    return Want(mailbox, stream, count, served, asked, queued)
+def a_want(**changes):
+    fields = {"mailbox": ADA.id, "stream": "mail", "count": 1, "asked": 1}
+    return Want(**{**fields, **changes})
+
+
+def polls(boxes, *wants, times=A_DAY):
+    known = {(want.mailbox, want.stream): want for want in wants}
+    return [at for at in times if polled(at, at - MINUTE, boxes, known, EVERY_TEN)]
 
 
 def test_what_is_wanted_is_queued_at_once():
-    (job,) = plan(NOON, NOON - MINUTE, BOXES, [a_want(stream="mail-backfill")], EVERY_TEN)
-
-    assert (job.queue, job.job.subjects, job.job.reason) == ("backfill-mail", (ADA.id,), "wanted")
+    assert wanted(NOON, BOXES, [a_want(stream="mail-backfill", asked=0)]) == [("mail-backfill", ADA)]
 
 
 def test_what_was_served_or_queued_lately_is_left_alone():
-    assert plan(NOON, None, BOXES, [a_want(2, 2)], EVERY_TEN) == []
-    assert plan(NOON, None, BOXES, [a_want(queued=NOON - MINUTE)], EVERY_TEN) == []
+    assert wanted(NOON, BOXES, [a_want(served=1)]) == []
+    assert wanted(NOON, BOXES, [a_want(queued=NOON - MINUTE)]) == []
 
 
 def test_what_is_wanted_again_is_queued_again_at_once():
-    assert len(plan(NOON, None, BOXES, [a_want(2, 0, queued=NOON - MINUTE)], EVERY_TEN)) == 1
+    assert len(wanted(NOON, BOXES, [a_want(count=2, queued=NOON - MINUTE)])) == 1
 
 
 def test_a_job_that_got_lost_is_put_again_after_five_minutes():
-    assert len(plan(NOON, None, BOXES, [a_want(queued=NOON - 6 * MINUTE)], EVERY_TEN)) == 1
+    assert len(wanted(NOON, BOXES, [a_want(queued=NOON - 6 * MINUTE)])) == 1
+    assert len(wanted(NOON, BOXES, [a_want(queued=None)])) == 1
+
+
+def test_nothing_is_queued_while_microsoft_told_us_to_wait():
+    told = a_want(count=2, queued=NOON - 60 * MINUTE, not_before=NOON + MINUTE)
+
+    assert wanted(NOON, BOXES, [told]) == []
+    assert len(wanted(NOON + MINUTE, BOXES, [told])) == 1
+    assert polls(BOXES, a_want(served=1, not_before=NOON + 24 * 60 * MINUTE)) == []
 
 
 def test_a_mailbox_that_waits_for_a_person_is_tried_once_an_hour():
     blocked = {ADA.id: a_mailbox(status="blocked")}
-    day = [NOON + n * MINUTE for n in range(24 * 60)]
 
-    polls = [at for at in day if plan(at, at - MINUTE, blocked, [], EVERY_TEN)]
-
-    assert len(polls) == 24
-    assert plan(NOON, None, blocked, [a_want(queued=NOON - 30 * MINUTE)], EVERY_TEN) == []
-    assert len(plan(NOON, None, blocked, [a_want(queued=NOON - 61 * MINUTE)], EVERY_TEN)) == 1
+    assert len(polls(blocked)) == 24
+    assert wanted(NOON, blocked, [a_want(queued=NOON - 30 * MINUTE)]) == []
+    assert len(wanted(NOON, blocked, [a_want(queued=NOON - 61 * MINUTE)])) == 1
 
 
 def test_a_want_of_a_mailbox_out_of_scope_is_ignored():
-    assert plan(NOON, None, {}, [a_want()], EVERY_TEN) == []
+    assert wanted(NOON, {}, [a_want()]) == []
 
 
-def test_a_wanted_mailbox_is_not_polled_beside():
-    day = [NOON + n * MINUTE for n in range(10)]
-
-    assert [len(plan(at, at - MINUTE, BOXES, [a_want()], EVERY_TEN)) for at in day] == [1] * 10
+def test_a_mailbox_is_polled_by_its_schedule_unless_it_is_wanted_anyway_or_nobody_ticked_before():
+    assert len(polls(BOXES)) == 24 * 6
+    assert len(polls(BOXES, a_want(served=1))) == 24 * 6
+    assert polls(BOXES, a_want()) == []
+    assert polled(NOON, None, BOXES, {}, EVERY_TEN) == []
 
 
 @given(st.integers(1, 600), st.lists(st.integers(1, 900), min_size=1, max_size=40))

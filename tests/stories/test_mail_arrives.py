@@ -71,21 +71,23 @@ def test_one_mail_in_two_mailboxes_is_one_record_with_two_copies(stage):
     assert sum("|s|" in key for key in keys) == 2
 
 
-def test_what_a_colleague_has_brought_is_not_read_again(stage):
+@pytest.mark.parametrize("long", ["Read once", "word " * 20_000], ids=["short", "in a file"])
+def test_what_a_colleague_has_brought_is_not_read_again_and_stays(stage, long):
     stage.add(ADA)
     stage.add(BEN)
     stage.settle()
     both = {"message_id": "<both@client.example>", "author": ROSA, "to": (ADA, BEN), "received": NOON, "sent": NOON}
-    stage.tenant.user(ADA).deliver(**both, body="<p>Read once</p>")
+    stage.tenant.user(ADA).deliver(**both, body=f"<p>{long}</p>")
     stage.settle()
 
-    stage.tenant.user(BEN).deliver(**both, body="<p>Read once</p>")
+    stage.tenant.user(BEN).deliver(**both, body=f"<p>{long}</p>")
     stage.settle()
 
     (key,) = [key for _, key in stage.rows()["CrmTimeline"]]
     mail = stage.crm.mail(key.rpartition("|")[2])
     assert len(stage.tenant.bodies_read) == 1
-    assert mail.text == "Read once"
+    assert mail.text == long.strip()
+    assert mail.html == f"<p>{long}</p>"
     assert len(mail.sightings) == 2
 
 

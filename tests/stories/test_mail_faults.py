@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dev.tenant.faults import Fault, Switches
 from sync import capture, fanout, jobs
-from sync.errors import BadJob
+from sync.errors import BadJob, CursorGone
 from tests.builders import NOON
 from tests.stage import ADA, Fuse, FusedQueue, FusedTables, Stage, Stopped, a_job
 
@@ -79,17 +80,125 @@ def test_one_refused_part_of_a_batch_takes_no_other_with_it(stage, kind):
     assert errors == (1 if kind == "forbidden" else 0)
 
 
-def test_a_message_that_graph_cannot_give_twice_is_an_error_row(stage):
+def test_a_message_that_graph_refuses_again_and_again_is_an_error_row(stage):
+    message = filled(stage)[2]
+    stage.add()
+    stage.tenant.faults.add(Fault(match=f"part:GET .*{message.rstrip('=')}", kind="unavailable", times=None))
+
+    stage.settle(ticks=14)
+
+    items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+    assert [(item.name, item.outcome) for item in items if item.outcome == "error"] == [(message, "error")]
+    assert len(stage.timeline()) == 4
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "gateway_timeout", "forbidden", "server_error", "unauthorized"])
+def test_when_all_bodies_are_refused_for_a_while_nothing_is_lost(stage, kind):
     filled(stage)
     stage.add()
-    stage.tenant.faults.add(Fault(match="part:GET .*messages", kind="unavailable", nth=1, times=1))
-    stage.tenant.faults.add(Fault(match="part:GET .*messages", kind="unavailable", nth=6, times=1))
+    stage.tenant.faults.add(Fault(match="part:GET .*messages", kind=kind, times=None))
+    stage.settle(ticks=4)
+    assert stage.timeline() == []
+
+    stage.tenant.faults.clear()
+    stage.clock.advance(HOUR)
+    stage.settle(ticks=4)
+
+    assert stage.timeline() == ALL
+
+
+def test_one_passing_404_drops_no_folder_for_ever(stage):
+    stage.add()
+    stage.settle()
+    stage.tenant.faults.add(Fault(match="messages/delta", kind="not_found", times=30))
+    stage.mail(subject="meanwhile")
+    stage.settle(ticks=3)
+    stage.tenant.faults.clear()
 
     stage.settle()
 
-    items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
-    assert [item.outcome for item in items].count("error") == 1
-    assert len(stage.timeline()) == 4
+    assert stage.timeline() == ["meanwhile"]
+
+
+def test_under_a_lasting_refusal_there_is_one_chain_of_jobs_and_it_waits_as_told(stage):
+    """engine.md I11: two chains that both put themselves back would double the requests hour by hour."""
+    filled(stage)
+    stage.add()
+    stage.settle()
+    stage.tenant.faults.add(Fault(match="graph.microsoft.com", kind="throttle", after=600, times=None))
+    calls = stage.tenant.counts()["calls"]
+
+    for _ in range(12 * 6):
+        stage.settle(ticks=1)
+
+    assert stage.tenant.counts()["calls"] - calls <= 6 * 6 + 6
+
+
+def test_a_throttled_backfill_page_goes_on_where_it_was_refused(stage):
+    for number in range(60):
+        stage.mail(subject=f"{number}", received=NOON - (number + 1) * DAY)
+    stage.add()
+    for nth in range(30, 400, 30):
+        stage.tenant.faults.add(Fault(match="part:GET .*messages", kind="throttle", nth=nth, after=5))
+
+    stage.settle(ticks=10)
+
+    assert len(stage.timeline()) == 60
+    assert stage.tenant.counts()["body_reads"] <= 70
+
+
+def test_a_folder_whose_pages_lead_to_themselves_is_an_error_row_and_the_others_have_their_turn(stage):
+    ada = stage.tenant.user(ADA)
+    stage.add()
+    stage.settle()
+    looping = ada.folder("archive").id
+    world = stage.world
+    real = world.connect
+
+    class Looping:
+        def __init__(self, inner):
+            self._inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+        def follow(self, link):
+            raise CursorGone("A page of a folder's changes leads to itself.")
+
+    folders = [place.folder for place in stage.world.state.look(next(world.state.mailboxes()).id, "mail")[1]]
+    assert looping in folders
+    stage.world = replace(world, connect=lambda row: Looping(real(row)))
+    stage.mail(subject="beside it")
+    stage.settle()
+
+    errors = [item for run in world.log.runs() for item in world.log.items(run.id) if item.outcome == "error"]
+    assert stage.timeline() == ["beside it"]
+    assert all("leads to itself" in item.reason for item in errors)
+
+
+def test_an_error_row_stands_in_the_log_before_the_place_passes_it():
+    """engine.md I8: killed before any effect and redelivered, an unreadable message is in the log or comes again."""
+    for effects in range(60):
+        stage = Stage(Switches(one_message_without_id=True))
+        row = stage.add()
+        stage.settle()
+        stage.mail(subject="unreadable")
+        fuse = Fuse(effects)
+        worker = stage.a_worker(FusedTables(stage.tables, fuse), FusedQueue(stage.queue, fuse))
+        killed = False
+        try:
+            jobs.work(worker, "sync-mail", a_job(row).to_json(), capture.live)
+        except Stopped:
+            killed = True
+        stage.clock.advance(601)
+        jobs.work(stage.a_worker(), "sync-mail", a_job(row).to_json(), capture.live)
+        items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+        stage.close()
+
+        assert any(item.outcome == "error" for item in items), f"killed before effect {effects}"
+        if not killed:
+            return
+    pytest.fail("the job never ended")
 
 
 @pytest.mark.parametrize("code", ["syncStateNotFound", "resyncRequired"])
@@ -256,6 +365,14 @@ def test_a_message_of_a_later_release_is_refused_by_name_and_ends_in_the_log(sta
     assert "version 2" in run.sentence
 
 
+@pytest.mark.parametrize("text", ["no json", "[" * 100_000, "\ufffd" * 20_000, '{"version": "' + "x" * 40_000 + '"}'])
+def test_a_poison_message_of_any_make_ends_in_the_log(stage, text):
+    jobs.poisoned(stage.world, "sync-mail", text)
+
+    (run,) = stage.world.log.runs()
+    assert run.job == text[:4000]
+
+
 def test_a_job_that_failed_for_good_is_logged_with_its_last_reason(stage):
     row = stage.add()
     stage.world.state.note(row, status="failing", sentence="The last reason.")
@@ -279,7 +396,7 @@ def test_a_bug_rises_to_the_host_and_leaves_its_class_but_no_content(stage):
     assert "secret" not in stage.world.state.mailbox(row.id).sentence
 
 
-@pytest.mark.parametrize("change", [{"connection": "another-tenant"}, {"subjects": ("f" * 32,)}, {"subjects": ("",)}])
+@pytest.mark.parametrize("change", [{"connection": "another-tenant"}, {"subjects": ("f" * 32,)}])
 def test_a_job_for_a_mailbox_that_is_not_its_connections_is_dropped(stage, change):
     row = stage.add()
 
@@ -293,7 +410,8 @@ def test_no_word_of_a_mail_leaves_the_crm(stage, caplog):
     caplog.set_level(logging.DEBUG)
     canary = "canary7"
     stage.crm.save_contact("Canary", [f"{canary}@client.example"])
-    stage.mail(author=f"{canary}@client.example", subject=f"{canary} subject", body=f"<p>{canary} body</p>")
+    for _ in range(2):
+        stage.mail(author=f"{canary}@client.example", subject=f"{canary} subject", body=f"<p>{canary} body</p>")
     stage.tenant.faults.add(Fault(match="part:GET .*messages", kind="forbidden"))
     stage.add()
     stage.settle(ticks=1)

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from sync import errors
-from sync.errors import BadItem, ForeignLink, MalformedAnswer, Throttled, Unavailable
+from sync.errors import AccessDenied, BadItem, ForeignLink, MalformedAnswer, Throttled, Unavailable
 from sync.graph import wire
 from sync.graph.wire import Answer
-from sync.model import Body, Broken, Folder
+from sync.model import Attachment, Body, Broken, Folder
 from tests.builders import NOON
 
 USER = "00000000-0000-4000-8000-00000000aaaa"
@@ -120,6 +120,9 @@ def test_the_next_batch_is_smaller_when_bodies_are_large():
         "https://graph.micros\u043eft.com/v1.0/users",
         "https://graph.microsoft.com/beta/users",
         "https://graph.microsoft.com/v1.0/\\evil",
+        "https://graph.microsoft.com/v1.0/../beta/users",
+        "https://graph.microsoft.com/v1.0/%2e%2e/beta/users",
+        "https://[graph.microsoft.com/v1.0/",
         "",
     ],
 )
@@ -236,6 +239,37 @@ def test_a_message_with_an_unreadable_date_is_named():
     assert "'yesterday'" in page.broken[0].sentence
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": "m1", "from": "x"},
+        {"id": "m1", "toRecipients": ["x"]},
+        {"id": "m1", "sentDateTime": 5},
+        None,
+        7,
+        {"id": 9, "from": 1},
+    ],
+)
+def test_a_row_of_another_shape_is_named_and_hides_nothing_beside_it(row):
+    page = wire.read_page(an_answer({"value": [row, {"id": "m2"}]}), "old mail")
+
+    assert [one.id for one in page.items] == ["m2"]
+    assert len(page.broken) == 1
+
+
+def test_half_a_character_does_not_cost_a_page():
+    page = wire.read_page(an_answer(raw=b'{"value": [{"id": "m1", "subject": "\\ud83d"}]}'), "old mail")
+
+    assert page.items[0].subject == "\ud83d"
+
+
+def test_a_time_without_a_zone_is_utc_and_early_years_are_written_in_full():
+    page = wire.read_page(an_answer({"value": [{"id": "m1", "receivedDateTime": "2026-11-20T12:00:00"}]}), "old mail")
+
+    assert page.items[0].received == NOON
+    assert wire.instant(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01T00:00:00Z"
+
+
 @pytest.mark.parametrize("raw", [b"", b"<html>busy</html>", b'{"value": [', b"[]", b'{"value": {}}', b'"x"'])
 def test_an_answer_that_is_no_json_of_graph_comes_back_later(raw):
     with pytest.raises(MalformedAnswer, match="old mail"):
@@ -265,11 +299,16 @@ def test_a_batch_of_bodies_says_what_became_of_each():
                 {"id": "5", "status": 403, "body": {"error": {"code": "ErrorAccessDenied"}}},
                 {"id": "6", "status": 200, "body": "not an object"},
                 {"id": "8", "status": 200, "body": {"id": "i", "body": None}},
+                {"id": "9", "status": 424, "body": {"error": {"code": "FailedDependency"}}},
+                {"id": "10", "status": 401, "body": {"error": {"code": "InvalidAuthenticationToken"}}},
+                {"id": "11", "status": 200, "body": {}},
+                {"id": "12", "status": 200, "body": {"id": "m", "body": "odd"}},
+                {"id": "13", "status": 400, "body": {"error": {"code": "syncStateNotFound"}}},
             ]
         }
     )
 
-    found = wire.read_bodies(answer, list("abcdefghi"))
+    found = wire.read_bodies(answer, list("abcdefghijklmn"))
 
     assert found["a"] == Body("<p>x</p>", html=True)
     assert found["b"] == Body("x", html=False)
@@ -277,10 +316,56 @@ def test_a_batch_of_bodies_says_what_became_of_each():
     assert isinstance(found["d"], Throttled)
     assert found["d"].after == 7
     assert isinstance(found["e"], Unavailable)
-    assert isinstance(found["f"], Broken)
-    assert isinstance(found["g"], Unavailable)
+    assert isinstance(found["f"], AccessDenied)
+    assert isinstance(found["g"], MalformedAnswer)
     assert isinstance(found["h"], Unavailable)
     assert found["i"] == Body("", html=False)
+    assert isinstance(found["j"], Unavailable)
+    assert isinstance(found["k"], Unavailable)
+    assert [found[one].name for one in "lmn" if isinstance(found[one], Broken)] == ["l", "m", "n"]
+
+
+def test_a_batch_whose_parts_have_another_shape_comes_back_later():
+    for parts in ([{"status": 200}], [{"id": "x", "status": 200}], ["odd"], [{"id": "0", "status": None}]):
+        with pytest.raises(MalformedAnswer):
+            wire.read_bodies(an_answer({"responses": parts}), ["a"])
+
+
+def test_attachments_are_listed_without_their_bytes():
+    parts = orjson.loads(wire.attachments(USER, ["m1"]).body)["requests"]
+    assert parts[0]["url"].startswith(
+        f"/users/{USER}/messages/m1/attachments?$select=id,name,contentType,size,isInline"
+    )
+    assert wire.attachment_bytes(USER, "m1", "a1").url.endswith("/messages/m1/attachments/a1/$value")
+
+    rows = [
+        {
+            "@odata.type": "#microsoft.graph.fileAttachment",
+            "id": "a1",
+            "name": "logo.png",
+            "contentType": "image/png",
+            "size": 70,
+            "isInline": True,
+            "contentId": "<logo>",
+        },
+        {"@odata.type": "#microsoft.graph.itemAttachment", "id": "a2", "name": None, "size": None},
+        {"@odata.type": "#microsoft.graph.referenceAttachment", "id": "a3"},
+    ]
+    found = wire.read_attachments(
+        an_answer(
+            {
+                "responses": [
+                    {"id": "0", "status": 200, "body": {"value": rows}},
+                    {"id": "1", "status": 200, "body": {"value": [{}]}},
+                ]
+            }
+        ),
+        ["m1", "m2"],
+    )
+
+    assert [(one.kind, one.id) for one in found["m1"]] == [("file", "a1"), ("item", "a2"), ("reference", "a3")]
+    assert found["m1"][0] == Attachment("a1", "logo.png", "image/png", 70, True, "logo", "file")
+    assert isinstance(found["m2"], Broken)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +406,9 @@ def test_the_time_to_wait_is_what_the_answer_says():
     assert wire.retry_after(an_error(429)) == 30
     assert wire.retry_after(an_error(429, retry_after="Wed, 21 Oct")) == 30
     assert wire.retry_after(an_error(429, retry_after="0")) == 1
+    assert wire.retry_after(an_error(429, retry_after="inf")) == 3600
+    assert wire.retry_after(an_error(429, retry_after="nan")) == 30
+    assert wire.retry_after(an_error(429, retry_after="999999999")) == 3600
 
 
 def test_the_request_id_is_named_for_microsoft_support():
