@@ -66,18 +66,18 @@ def shown(one: Json, key: str, sent: str, mailbox: str) -> list[Json]:
 
 
 def rows_of(one: Json, key: str, sent: str, mailbox: str, files: Any, digest: Callable[..., str]) -> list[Json]:
-    """The record, its relations, and the sighting."""
+    """The body first (its size counts), the record, its relations, and the sighting."""
     where = {"PartitionKey": key[1]}
     record: Json = {**where, "RowKey": f"r|{key}", "type": "mail"}
+    body: Json = {**where, "RowKey": f"r|{key}|b"}
     large = {}
     for name, text in texts_of(one).items():
         if len(text) > INLINE:
-            large[name] = f"mail/{key}/{digest('file', text)[:16]}.{FILES.get(name, 'json')}"
+            large[name] = f"mail/{key}/{digest('file', text)[:16]}.{FILES[name]}"
             files.upload_blob(large[name], text.encode(), overwrite=True)
-            record[name] = ""
         elif text:
-            record[name] = text
-    record |= {"sent": f"{sent}+00:00", "large": orjson.dumps(large).decode() if large else "", "time": f"{sent}+00:00"}
+            (body if name in FILES else record)[name] = text
+    record |= {"sent": f"{sent}+00:00", "time": f"{sent}+00:00"}
     if one["out"]:
         record["direction"] = "out"
     if one["hasAttachments"]:
@@ -96,8 +96,9 @@ def rows_of(one: Json, key: str, sent: str, mailbox: str, files: Any, digest: Ca
         "received": f"{one['receivedDateTime'][:19]}+00:00",
     }
     if large:
-        sighting["large"] = record["large"]
-    return [record, *people, sighting]
+        body["large"] = orjson.dumps(large).decode()
+        sighting["files"] = orjson.dumps(sorted(large.values())).decode()
+    return [body, record, *people, sighting]
 
 
 def texts_of(one: Json) -> dict[str, str]:
@@ -147,9 +148,10 @@ def append(table: Any, counters: Json, bucket: str, units: list[list[Json]]) -> 
     only = {"etag": etag, "match_condition": MatchConditions.IfNotModified, **REPLACE}
     group: list[Any] = [("update", following, only)]
     for position, rows in enumerate(units, number + 1):
-        group += [("upsert", row, MERGE) for row in rows[:-1]]
+        group.append(("upsert", rows[0], REPLACE))
+        group += [("upsert", row, MERGE) for row in rows[1:-1]]
         group.append(("create", rows[-1], BRIEF))
-        change = {"key": rows[0]["RowKey"][2:], "type": "mail", "time": now}
+        change = {"key": rows[1]["RowKey"][2:], "type": "mail", "time": now}
         group.append(("create", {"PartitionKey": bucket, "RowKey": f"f|{position:016x}", **change}, BRIEF))
     answers = table.submit_transaction(group)
     counters[bucket] = {"number": following["number"], "etag": answers[0]["etag"]}

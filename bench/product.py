@@ -31,7 +31,7 @@ DIGEST_KEY = base64.b64encode(b"the keys of the benchmark").decode()
 # The made-up mail spans 180 days that end yesterday at noon; a backfill of six months might be hours too short for it.
 BACKFILL_MONTHS = 7
 DEADLINE = 600.0
-WORKERS: dict[str, Do] = {capture.SYNC_MAIL: capture.live, capture.BACKFILL_MAIL: capture.backfill}
+WORKERS: dict[str, Do] = {"sync-mail": capture.live, "backfill-mail": capture.backfill}
 
 
 def main() -> None:
