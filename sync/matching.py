@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
+from sync.exclusions import Exclusions
 from sync.keys import fold
 from sync.model import Address, Direction, Envelope, Person, Relation
 from sync.policy import Policy
 
-Reason = Literal["kept", "draft", "folder", "no address", "only internal", "no contact"]
-REASONS: tuple[Reason, ...] = ("kept", "draft", "folder", "no address", "only internal", "no contact")
+Reason = Literal["kept", "draft", "folder", "no address", "only internal", "excluded", "no contact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ def set_aside(envelope: Envelope, skipped_folders: Collection[str]) -> Reason | 
 def decide(
     envelope: Envelope, own: Collection[str], people: Mapping[str, tuple[Person, ...]], policy: Policy
 ) -> Decision:
-    """Keep a mail if at least one address outside the firm is a contact's (E1, E9, F3).
+    """Keep a mail if at least one address outside the firm that is not excluded is a contact's (E1, E9, F1, F3).
 
-    `own` are the mailbox's folded addresses, `people` whose the folded addresses on the mail are.
+    `own` are the mailbox's folded addresses, `people` whose the folded addresses on the mail are. An excluded address
+    is as if it did not stand on the mail: its contact gets no relation from it.
     """
     roles = correspondents(envelope)
     if not roles:
@@ -75,12 +77,21 @@ def decide(
     outside = {address for _, address in roles if not internal(address)}
     if not outside:
         return Decision(False, "only internal")
+    exclusions = _exclusions(policy.matching.exclusions)
+    excluded = {address for address in outside if exclusions.why(address, envelope.received)}
+    if excluded == outside:
+        return Decision(False, "excluded")
     relations: dict[str, Relation] = {}
     for role, address in roles:
-        for person in people.get(address, ()):
+        for person in people.get(address, ()) if address not in excluded else ():
             relations.setdefault(person.key, Relation(person, role, address))
-    if not any(person.kind == "contact" for address in outside for person in people.get(address, ())):
+    if not any(person.kind == "contact" for one in outside - excluded for person in people.get(one, ())):
         return Decision(False, "no contact")
     author = fold(envelope.author.address) if envelope.author else ""
     direction: Direction = "out" if author and internal(author) else "in"
     return Decision(True, "kept", direction, tuple(relations.values()))
+
+
+@lru_cache(8)
+def _exclusions(patterns: tuple[str, ...]) -> Exclusions:
+    return Exclusions.of(patterns)

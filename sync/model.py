@@ -106,10 +106,13 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a message says, as Graph sent it: `html` decides how `content` is to be read."""
+    """What a message says, as Graph sent it: `html` decides how `content` is to be read. Its headers and Graph's type
+    of it tell a person's mail from a machine's."""
 
     content: str
     html: bool
+    headers: tuple[tuple[str, str], ...] = ()
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sync import matching
 from sync.content import readable
 from sync.errors import AccordError, LeaseLost, MalformedAnswer, NeedsPerson, Retry, Throttled, Unavailable
 from sync.keys import fold
+from sync.mailclass import classify
 from sync.model import Body, Broken, Envelope, Job, Known, MailboxRow, MailPage, MailRecord, Run, RunItem
 from sync.state import Opened, Place
 from sync.world import World
@@ -303,6 +304,11 @@ def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailR
         work.tally.items.append(RunItem(body.name, "error", body.sentence, record.key))
         return None
     work.tally.bodies += 1
+    author = record.envelope.author.address if record.envelope.author else ""
+    sort = classify(body.headers, body.type, author).name
+    if sort in work.world.policy().mail.skipped_classes:
+        work.tally.skip(sort)
+        return None
     html, text = readable(body)
     return replace(record, html=html, text=text)
 

@@ -1,4 +1,4 @@
-"""Every choice of the admin, one frozen object. The defaults are the safe ones (design.md 7)."""
+"""Every choice of the admin, one frozen object. The defaults are the safe ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Literal
 from dateutil.relativedelta import relativedelta
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-# Names of well-known folders that hold no mail anybody exchanged (graph-facts 5.1).
+from sync.errors import BadItem
+from sync.exclusions import check
+from sync.mailclass import MailClass
+
+# Names of well-known folders that hold no mail anybody exchanged (graph/api/resources/mailfolder).
 SKIPPED_FOLDERS = (
     "drafts",
     "outbox",
@@ -32,8 +36,11 @@ class MailPolicy(_Section):
     """What of a mailbox's mail is looked at."""
 
     backfill_months: int | None = Field(default=6, ge=1, le=240, description="None has no start (N4).")
-    backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2; features.md section 2.")
+    backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2.")
     skipped_folders: tuple[str, ...] = SKIPPED_FOLDERS
+    skipped_classes: tuple[MailClass, ...] = Field(
+        default=(), description="Classes of mail that is not kept though a contact stands on it; E9 keeps all."
+    )
 
     def backfill_start(self, opened: datetime) -> datetime | None:
         """The oldest time received that the backfill looks at, counted back from the moment of the start."""
@@ -46,6 +53,7 @@ class MatchingPolicy(_Section):
     """Whose mail is kept."""
 
     internal_domains: tuple[str, ...] = Field(default=(), description="F3: `acme.com`, never `@acme.com`.")
+    exclusions: tuple[str, ...] = Field(default=(), description="F1: addresses left out, `*` for any characters.")
 
     @field_validator("internal_domains")
     @classmethod
@@ -54,6 +62,16 @@ class MatchingPolicy(_Section):
             if not domain or "@" in domain or "." not in domain or domain != domain.strip():
                 raise ValueError(f"{domain!r} is not a domain: write acme.com, not @acme.com")
         return tuple(domain.lower() for domain in domains)
+
+    @field_validator("exclusions")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                check(pattern)
+            except BadItem as bad:
+                raise ValueError(f"{pattern[:80]!r} cannot be an exclusion. {bad.sentence}") from None
+        return patterns
 
 
 class SchedulePolicy(_Section):

@@ -45,7 +45,7 @@ class Stage:
         self.policy = policy
         self.sessions = ThreadSessions(lambda: TenantAdapter(self.tenant))
         self.world = self.a_worker()
-        self.crm.save_contact("Rosa Client", [ROSA])
+        self.crm.save_contact("Rosa Client", [ROSA], "c" + "1" * 32)
 
     def a_worker(self, tables: Tables | None = None, queue: Queue | None = None) -> World:
         """A fresh process: nothing remembered but what is stored."""

@@ -47,6 +47,7 @@ Part: TypeAlias = Thing | Broken | Retry | NeedsPerson | None
 LONGEST_WAIT = 3600.0
 
 ROOT = "https://graph.microsoft.com/v1.0"
+BODY_FIELDS = "id,body,internetMessageHeaders"
 LIST_PAGE = 1000
 DELTA_PAGE = 500
 BATCH = 20
@@ -148,7 +149,7 @@ def older(user_id: str, since: datetime | None, until: datetime, newest_first: b
 
 def bodies(user_id: str, ids: Sequence[str]) -> Request:
     """One batch that reads what these messages say; part id = place in `ids`."""
-    return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}?$select=id,body" for one in ids])
+    return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}?$select={BODY_FIELDS}" for one in ids])
 
 
 def attachments(user_id: str, ids: Sequence[str]) -> Request:

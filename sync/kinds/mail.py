@@ -47,6 +47,13 @@ class RecipientJson(TypedDict, total=False):
     emailAddress: EmailAddressJson | None
 
 
+class HeaderJson(TypedDict, total=False):
+    """internetMessageHeader"""
+
+    name: str | None
+    value: str | None
+
+
 class BodyJson(TypedDict, total=False):
     """itemBody"""
 
@@ -72,6 +79,8 @@ MessageJson = TypedDict(
         "isDraft": bool | None,
         "hasAttachments": bool | None,
         "body": BodyJson | None,
+        "internetMessageHeaders": list[HeaderJson] | None,
+        "@odata.type": str,
         "@removed": dict[str, str],
     },
     total=False,
@@ -135,7 +144,9 @@ def read_body(json: MessageJson) -> Body:
     if not json.get("id") or "body" not in json:
         raise BadItem(json.get("id") or "a message", "Microsoft Graph answered for a message without its body.")
     body = json["body"] or {}
-    return Body(body.get("content") or "", (body.get("contentType") or "").lower() == "html")
+    headers = tuple((one.get("name") or "", one.get("value") or "") for one in json.get("internetMessageHeaders") or ())
+    html = (body.get("contentType") or "").lower() == "html"
+    return Body(body.get("content") or "", html, headers, json.get("@odata.type") or "")
 
 
 def read_attachment(json: AttachmentJson) -> Attachment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.matching import correspondents, decide, set_aside, usable
+from sync.model import Person
 from sync.policy import MatchingPolicy, Policy
 from tests.builders import CLIENT, COLLEAGUE, an_address, an_envelope
 
@@ -72,6 +73,30 @@ def test_a_person_stands_beside_a_mail_once():
     mail = an_envelope(to=(an_address("rosa@client.example"), an_address("rosa@client.example")))
 
     assert len(decide(mail, OWN, PEOPLE, FIRM).relations) == 1
+
+
+LEFT_OUT = Policy(
+    matching=MatchingPolicy(internal_domains=("firm.example",), exclusions=("*@client.example", "news@partner.example"))
+)
+
+
+def test_a_mail_whose_outside_addresses_are_all_excluded_is_skipped():
+    assert decide(an_envelope(), OWN, PEOPLE, LEFT_OUT).reason == "excluded"
+
+
+def test_one_outside_address_that_is_not_excluded_is_enough_and_the_excluded_one_stands_beside_nothing():
+    other = Person("c" + "3" * 32, "contact", "Otto Other")
+    mail = an_envelope(cc=(an_address("otto@other.example"),))
+
+    decision = decide(mail, OWN, {**PEOPLE, "otto@other.example": (other,)}, LEFT_OUT)
+
+    assert [one.person for one in decision.relations] == [other]
+
+
+def test_a_stranger_beside_an_excluded_contact_keeps_nothing():
+    mail = an_envelope(cc=(an_address("who@else.example"),))
+
+    assert decide(mail, OWN, PEOPLE, LEFT_OUT).reason == "no contact"
 
 
 def test_everybody_on_a_mail_is_listed_by_role():

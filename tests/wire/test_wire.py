@@ -89,7 +89,7 @@ def test_bodies_are_asked_for_in_one_batch_that_counts_each_part():
     parts = orjson.loads(request.body)["requests"]
     assert request.units == 2
     assert [part["id"] for part in parts] == ["0", "1"]
-    assert parts[0]["url"] == f"/users/{USER}/messages/m1?$select=id,body"
+    assert parts[0]["url"] == f"/users/{USER}/messages/m1?$select=id,body,internetMessageHeaders"
     assert parts[0]["headers"]["Prefer"] == 'IdType="ImmutableId"'
 
 
@@ -287,7 +287,16 @@ def test_a_batch_of_bodies_says_what_became_of_each():
                     "headers": {},
                     "body": {"id": "b", "body": {"contentType": "text", "content": "x"}},
                 },
-                {"id": "0", "status": 200, "body": {"id": "a", "body": body}},
+                {
+                    "id": "0",
+                    "status": 200,
+                    "body": {
+                        "@odata.type": "#microsoft.graph.message",
+                        "id": "a",
+                        "body": body,
+                        "internetMessageHeaders": [{"name": "List-Id", "value": "<x>"}, {"name": None, "value": None}],
+                    },
+                },
                 {"id": "2", "status": 404, "body": {"error": {"code": "ErrorItemNotFound"}}},
                 {
                     "id": "3",
@@ -310,7 +319,8 @@ def test_a_batch_of_bodies_says_what_became_of_each():
 
     found = wire.read_bodies(answer, list("abcdefghijklmn"))
 
-    assert found["a"] == Body("<p>x</p>", html=True)
+    headers = (("List-Id", "<x>"), ("", ""))
+    assert found["a"] == Body("<p>x</p>", html=True, headers=headers, type="#microsoft.graph.message")
     assert found["b"] == Body("x", html=False)
     assert found["c"] is None
     assert isinstance(found["d"], Throttled)
