@@ -14,13 +14,14 @@ from pathlib import Path
 from dev.firm import Firm
 from dev.tenant.server import serve
 from dev.tenant.state import Tenant
+from dev.tenant.switches import Switches
 from dev.tenant.synthetic import synthetic_firm
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM, SIGINT, POST /_tenant/stop or, if asked for, the end of standard input."""
     options = _options(arguments)
-    tenant = Tenant(options.day, lambda: datetime.now(UTC))
+    tenant = Tenant(options.day, lambda: datetime.now(UTC), Switches(concurrency=options.concurrency))
     for firm in _firms(options):
         tenant.load(firm)
     server = serve(tenant, options.port, options.latency_ms)
@@ -60,6 +61,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--contacts", type=int, default=100)
     parser.add_argument("--body-kb", type=float, default=20)
     parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--concurrency", choices=["mailbox", "app"], help="refuse more than four requests at once")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     options = parser.parse_args(arguments)
     if options.owner and not options.mail:

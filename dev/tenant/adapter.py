@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http.client import responses
-from io import BytesIO
 from typing import Any
 
 import requests
@@ -12,6 +11,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPResponse
 
 from dev.tenant.exchange import Request
+from dev.tenant.lazy import Reader
 from dev.tenant.state import Tenant
 
 ORIGINS = ("https://graph.microsoft.com/", "https://login.microsoftonline.com/")
@@ -44,17 +44,20 @@ class TenantAdapter(BaseAdapter):
             body.encode() if isinstance(body, str) else bytes(body),
         )
         response = self._tenant.handle(asked)
-        if response.breaks and response.breaks.kind == "timeout":
+        broken = response.breaks
+        if broken and broken.kind == "connect_timeout":
+            raise requests.ConnectTimeout(f"No connection for {request.url} in time.", request=request)
+        if broken and broken.kind == "timeout":
             raise requests.ReadTimeout(f"No answer from {request.url} in time.", request=request)
-        if response.breaks:
-            sentence = f"The connection was reset after {response.breaks.after:g} bytes."
-            raise requests.ConnectionError(sentence, request=request)
+        if broken and not broken.after:
+            raise requests.ConnectionError("The connection was reset before the answer came.", request=request)
         raw = HTTPResponse(
-            body=BytesIO(response.body),
-            headers=response.headers,
+            body=Reader(response.body, int(broken.after) if broken else None),
+            headers={**response.headers, "Content-Length": str(len(response.body))},
             status=response.status,
             reason=responses.get(response.status, ""),
             preload_content=False,
+            request_method=request.method,
         )
         return self._builder.build_response(request, raw)
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from dev.tenant.exchange import Answer, Json, bad_request
+from dev.tenant.lazy import Repeated
 
 MOST_PARTS = 20
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
@@ -27,8 +28,9 @@ class Part:
     after: tuple[str, ...]
 
 
-def parts_of(body: bytes) -> list[Part]:
-    """Read a batch; anything wrong with its form refuses the whole."""
+def parts_of(body: bytes, strict: bool = False) -> list[Part]:
+    """Read a batch; anything wrong with its form refuses the whole. With `strict` a dependsOn of a shape that the real
+    service is known to get wrong is refused too: none, each on the one before, or all on the same one."""
     try:
         raw = orjson.loads(body)
     except ValueError:
@@ -47,19 +49,28 @@ def parts_of(body: bytes) -> list[Part]:
         if missing := [one for one in part.after if one.lower() not in seen]:
             raise bad_request(f"Request {part.id!r} depends on {missing[0]!r}, which does not precede it.")
         seen.add(part.id.lower())
+    if strict and not _plain_order(parts):
+        raise bad_request("The batch's dependsOn is neither serial nor all on one request.")
     return parts
 
 
-def run(parts: list[Part], answer: Callable[[Part], Answer]) -> Json:
-    """Answer every part in turn; those whose dependency failed get a 424."""
+def _plain_order(parts: list[Part]) -> bool:
+    after = [tuple(one.lower() for one in part.after) for part in parts]
+    serial = [(), *((part.id.lower(),) for part in parts[:-1])]
+    same = {one for one in after if one}
+    return not same or after == serial or (len(same) == 1 and len(next(iter(same))) == 1)
+
+
+def run(parts: list[Part], answer: Callable[[int, Part], Answer]) -> Json:
+    """Answer every part in turn, with its place from 1; those whose dependency failed get a 424."""
     out: list[Json] = []
     failed: set[str] = set()
-    for part in parts:
+    for place, part in enumerate(parts, 1):
         if any(one.lower() in failed for one in part.after):
             error = {"code": "FailedDependency", "message": "A request that this one depends on failed."}
             said = Answer({"error": error}, 424)
         else:
-            said = answer(part)
+            said = answer(place, part)
         if said.status >= 400:
             failed.add(part.id.lower())
         out.append(_written(part, said))
@@ -84,8 +95,8 @@ def _part(raw: Any) -> Part:
 def _written(part: Part, said: Answer) -> Json:
     headers = dict(said.headers)
     body: Any = said.payload
-    if isinstance(body, bytes):
-        body = b64encode(body).decode()
+    if isinstance(body, bytes | Repeated):
+        body = b64encode(bytes(body)).decode()
     elif body is not None:
         headers.setdefault("Content-Type", "application/json")
     out: Json = {"id": part.id, "status": said.status, "headers": headers}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from dev.tenant.exchange import Refusal, Request, not_built
+import orjson
+
+from dev.tenant.exchange import Json, Refusal, Request, not_built
 from dev.tenant.mail import View
 from dev.tenant.mailbox import Mailbox
 from dev.tenant.odata import Prefer, Query, prefer_of, query_of, segments_of
@@ -27,6 +30,7 @@ class Call:
     query: Query
     query_text: str
     prefer: Prefer
+    request: Request = field(repr=False)
 
     def page_size(self, top: int | None, default: int) -> int:
         """How many items a page holds: $top, else odata.maxpagesize, else the default, never above the switch's cap."""
@@ -56,9 +60,31 @@ class Call:
             )
         return found.mailbox
 
+    def past(self, user: str) -> Mailbox:
+        """The user's mailbox as lists and deltas show it, which may lag behind."""
+        box, lag = self.mailbox(user), self.tenant.switches.lag_seconds
+        return box.as_of(self.tenant.now() - timedelta(seconds=lag)) if lag else box
+
+    def json(self) -> Json:
+        """The body as an object, names as the client spelled them; {} for no body, a 400 for anything else."""
+        if not self.request.body.strip():
+            return {}
+        try:
+            read = orjson.loads(self.request.body)
+        except ValueError:
+            raise Refusal(400, "RequestBodyRead", "The body is not JSON.") from None
+        if not isinstance(read, dict):
+            raise Refusal(400, "RequestBodyRead", "The body is not a JSON object.")
+        return read
+
     def link(self, *path: str, query: str) -> str:
         """An absolute link in the form delta answers use: users('x')/mailFolders('y')/..."""
         return f"{self.base}/{'/'.join(path)}?{query}"
+
+    def chosen(self, path: str) -> str:
+        """A path with what $select names, as contexts show it."""
+        names = self.query.get("$select").strip()
+        return f"{path}({names})" if names else path
 
     def context(self, text: str) -> str:
         """An @odata.context."""
@@ -86,4 +112,5 @@ def call_of(tenant: Tenant, request: Request) -> Call:
         query=query_of(parts.query),
         query_text=parts.query,
         prefer=prefer_of(request.header("Prefer")),
+        request=request,
     )

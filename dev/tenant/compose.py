@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from email.message import EmailMessage
@@ -10,6 +11,8 @@ from email.utils import format_datetime, parseaddr
 from dev.firm import Attachment, MailFile, Party
 
 Who = str | Party
+# The headers that a mail is given beside its fields and that can stand in MIME as they are.
+_HEADER = re.compile(r"x-[\w-]+|in-reply-to|references|auto-submitted|precedence|list-[\w-]+", re.ASCII | re.IGNORECASE)
 
 
 def party(who: Who) -> Party:
@@ -74,11 +77,14 @@ def mime(mail: MailFile) -> bytes:
     if mail.message_id:
         out["Message-ID"] = _line(mail.message_id)
     out["Date"] = format_datetime(mail.sent or mail.received)
+    for name, value in mail.headers:
+        if _HEADER.fullmatch(name) and name not in out:
+            out[name] = _line(value.encode("ascii", "replace").decode())
     out.set_content(mail.body, subtype="html" if mail.html else "plain")
     for file in mail.attachments:
         kind, _, subtype = file.content_type.partition("/")
         kind, subtype = (kind, subtype) if kind and subtype else ("application", "octet-stream")
-        out.add_attachment(file.content, maintype=kind, subtype=subtype, filename=file.name)
+        out.add_attachment(bytes(file.content), maintype=kind, subtype=subtype, filename=file.name)
     return out.as_bytes()
 
 

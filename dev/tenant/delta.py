@@ -19,8 +19,10 @@ from dev.tenant.call import Call, keyed
 from dev.tenant.exchange import Answer, Json, Refusal, bad_request
 from dev.tenant.filters import filter_of, order_of, seconds
 from dev.tenant.folders import Entry, Folder, Log
+from dev.tenant.lookup import folder_of
 from dev.tenant.mail import DEFAULT_PROPERTIES, PROPERTIES, Message
-from dev.tenant.messages import FILTERS, PAGE, folder_of, show
+from dev.tenant.meetings import MEETING_PROPERTIES
+from dev.tenant.messages import FILTERS, PAGE, show
 from dev.tenant.odata import MOST, refuse_unbuilt, selected
 from dev.tenant.tree import FOLDER_PROPERTIES, folder_shown
 
@@ -59,7 +61,7 @@ class Round:
 
 def messages(call: Call, user: str, place: str) -> Answer:
     """GET /users/{id}/mailFolders/{id}/messages/delta."""
-    mailbox = call.mailbox(user)
+    mailbox = call.past(user)
     folder = folder_of(mailbox, place)
     path = (keyed("users", user), keyed("mailFolders", place), "messages", "delta")
     here = _resumed(call, folder.log, folder.id, path) or _opened(call, folder)
@@ -70,6 +72,7 @@ def messages(call: Call, user: str, place: str) -> Answer:
         if entry.removed or _lost(call, here, entry, folder):
             shown = entry.thing.id if view.immutable else entry.id
             return {"@odata.type": "#microsoft.graph.message", "id": shown, "@removed": {"reason": "deleted"}}
+        # A meeting message brings a type of its own along.
         return {"@odata.type": "#microsoft.graph.message", **show(call, mailbox, entry.thing, names, view)}
 
     def wanted(entry: Entry[Message]) -> bool:
@@ -83,7 +86,7 @@ def messages(call: Call, user: str, place: str) -> Answer:
 
 def folders(call: Call, user: str) -> Answer:
     """GET /users/{id}/mailFolders/delta: the whole tree without hidden folders; $select only."""
-    mailbox = call.mailbox(user)
+    mailbox = call.past(user)
     path = (keyed("users", user), "mailFolders", "delta")
     here = _resumed(call, mailbox.tree, "folders", path)
     if here is None:
@@ -146,7 +149,7 @@ def _opened(call: Call, folder: Folder) -> Round:
     if kind not in ("", "created", "updated", "deleted"):
         raise bad_request(f"changeType is created, updated or deleted, not {kind!r}.")
     after, at_least = _bound(call.query.get("$filter"))
-    names = selected(call.query, PROPERTIES, (), "message")
+    names = selected(call.query, PROPERTIES, (), "message", MEETING_PROPERTIES)
     top = call.query.number("$top", 1, MOST)
     opened = len(folder.log)
     return Round(folder.id, 0, 0, "", list(names), after, at_least, kind, top, newest=bool(order), opened=opened)
@@ -173,9 +176,10 @@ def _resumed(call: Call, log: Log[Any], name: str, path: tuple[str, ...]) -> Rou
     if here.log != name:
         raise Refusal(400, "SyncStateInvalid", "The delta token belongs to another folder.")
     if log.mark(here.at) != here.mark:
-        location = call.link(*path, query="$deltatoken=")
+        switches = call.tenant.switches
+        location = {} if switches.gone_without_location else {"Location": call.link(*path, query="$deltatoken=")}
         message = "The state behind this delta token is not there any more; start a full round."
-        raise Refusal(410, "syncStateNotFound", message, {"Location": location})
+        raise Refusal(switches.gone_status, "syncStateNotFound", message, location)
     return here
 
 
@@ -213,6 +217,8 @@ class _Pager:
         items = [told(entry) for entry in self._replayed() + entries]
         if switches.duplicate_items and items:
             items.insert(0, items[-1])
+        if switches.reorder_delta:
+            items.sort(key=lambda item: self._call.tenant.ids.digest(8, "order", orjson.dumps(item)))
         if more:
             link = {"@odata.nextLink": self._link(path, "skip", here.token(self._log))}
         else:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dev.tenant.lazy import Bytes
+
 Json = dict[str, Any]
 
 
@@ -25,9 +27,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A connection that fails: `reset` after so many bytes of the answer, `timeout` after so many silent seconds."""
+    """A connection that fails: `reset` after so many bytes of the answer, `timeout` after so many silent seconds,
+    `connect_timeout` before it came about."""
 
-    kind: Literal["reset", "timeout"]
+    kind: Literal["reset", "timeout", "connect_timeout"]
     after: float
 
 
@@ -37,7 +40,7 @@ class Response:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: Bytes = b""
     breaks: Break | None = None
 
 
@@ -45,7 +48,7 @@ class Response:
 class Answer:
     """What a route says before it is written out: JSON as a dict, a file as bytes."""
 
-    payload: Json | bytes | None = None
+    payload: Json | Bytes | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 

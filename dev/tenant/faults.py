@@ -5,31 +5,53 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dev.tenant.switches import Switches
+
+__all__ = ["DAMAGE", "EXEMPT", "ODD_PAGES", "REFUSALS", "Fault", "Faults", "Switches"]
+
 REFUSALS: dict[str, tuple[int, str, str]] = {
     "throttle": (429, "ApplicationThrottled", "The app sent more than this mailbox takes at the moment."),
     "unavailable": (503, "ServiceUnavailable", "The service cannot answer at the moment."),
     "gateway_timeout": (504, "GatewayTimeout", "The service behind the gateway did not answer in time."),
+    "bad_gateway": (502, "BadGateway", "The service behind the gateway gave no answer that can be read."),
+    "bandwidth": (509, "BandwidthLimitExceeded", "The app moved more bytes than it may at the moment."),
     "server_error": (500, "ErrorInternalServerTransientError", "Something failed inside; trying again may help."),
     "unauthorized": (401, "InvalidAuthenticationToken", "The access token is no longer valid."),
     "forbidden": (403, "ErrorAccessDenied", "The app has no right to this mailbox."),
     "gone": (410, "syncStateNotFound", "The state behind this delta token was dropped; start a full round."),
     "lost_cursor": (400, "syncStateNotFound", "The state behind this delta token was dropped; start a full round."),
     "not_found": (404, "ErrorItemNotFound", "The store has no such object."),
+    "no_mailbox": (404, "MailboxNotEnabledForRESTAPI", "This mailbox is inactive, soft-deleted, or on premises."),
+    "bad_request": (400, "ErrorInvalidRequest", "The request cannot be carried out as it is."),
+    "conflict": (409, "ErrorIrresolvableConflict", "Somebody else changed the item at the same time."),
+    "precondition": (412, "ErrorIrresolvableConflict", "The item has another change key than the request names."),
+    "too_large": (413, "ErrorMessageSizeExceeded", "The request is larger than what is taken."),
+    "locked": (423, "ErrorMailboxMoveInProgress", "The mailbox is being moved."),
+    "full": (507, "ErrorQuotaExceeded", "The mailbox is full."),
+    "redirect": (302, "Found", "The answer lies elsewhere."),
 }
-DAMAGE = ("reset", "truncate", "timeout", "malformed", "html")
+DAMAGE = ("reset", "truncate", "connect_timeout", "timeout", "malformed", "html")
+ODD_PAGES = ("empty_page", "next_loop", "foreign_link", "item_again")
 
 # What the contract with Microsoft's schema leaves out: injected faults (recorded with their kind under "exempt", for a
 # batch part as "part:<kind>") and the 501 for what the tenant does not imitate.
-EXEMPT = frozenset((*REFUSALS, *DAMAGE, *(f"part:{kind}" for kind in REFUSALS), "not built"))
+EXEMPT = frozenset((*REFUSALS, *DAMAGE, *ODD_PAGES, *(f"part:{kind}" for kind in (*REFUSALS, *ODD_PAGES)), "not built"))
+ELSEWHERE = "https://graph.microsoft.com.elsewhere.example/v1.0/users"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. `match` is a pattern searched in "METHOD url"; "part:<pattern>" looks at the parts of a batch instead.
+    """One fault. `match` is a pattern searched in "METHOD url"; "part:<pattern>" looks at the parts of a batch instead,
+    with `position` (from 1) at the part in that place of its batch only.
 
     It strikes at the `nth` matching request and `times` in a row (None: for ever). `after`: Retry-After in seconds
-    (throttle, unavailable; none where it is None), bytes let through (reset, truncate), seconds of silence (timeout).
+    (refusals; none where it is None), bytes let through (reset, truncate), seconds of silence (timeouts).
     `status` and `code` replace what the kind would say. `location` adds the Location header some 410 answers have.
+    `committed` says whether the request was carried out all the same: by itself a refusal and a connection that was
+    never made were not, any other damage comes after the work.
+    Odd pages: `empty_page` is empty and its nextLink leads to the page that was asked for; `next_loop` is the page with
+    a nextLink that leads to itself (once: a replayed page; for ever: a loop); `foreign_link` has its link on another
+    host; `item_again` begins with an item of the page before. `link` is where a foreign link or a redirect leads.
     """
 
     match: str
@@ -40,21 +62,34 @@ class Fault:
     status: int = 0
     code: str = ""
     location: bool = False
+    committed: bool | None = None
+    position: int | None = None
+    link: str = ELSEWHERE
 
     def __post_init__(self) -> None:
-        kinds = REFUSALS if self.of_part else (*REFUSALS, *DAMAGE)
+        kinds = (*REFUSALS, *ODD_PAGES) if self.of_part else (*REFUSALS, *ODD_PAGES, *DAMAGE)
         if self.kind not in kinds:
             raise ValueError(f"A fault of kind {self.kind!r} is not known here; there are {', '.join(kinds)}.")
+        if self.position is not None and not self.of_part:
+            raise ValueError("Only a part of a batch has a position; let match begin with part:.")
 
     @property
     def of_part(self) -> bool:
         """Whether it strikes a part of a batch."""
         return self.match.startswith("part:")
 
-    def covers(self, text: str, part: bool) -> bool:
-        """Whether this request is one that it counts."""
-        pattern = self.match.removeprefix("part:")
-        return part == self.of_part and re.search(pattern, text) is not None
+    @property
+    def works(self) -> bool:
+        """Whether the request is carried out although its answer is lost or a refusal."""
+        if self.committed is not None:
+            return self.committed
+        return self.kind not in REFUSALS and self.kind != "connect_timeout"
+
+    def covers(self, text: str, position: int | None) -> bool:
+        """Whether this request is one that it counts; `position` is None outside of a batch."""
+        if self.of_part != (position is not None) or self.position not in (None, position):
+            return False
+        return re.search(self.match.removeprefix("part:"), text) is not None
 
 
 class Faults:
@@ -63,6 +98,7 @@ class Faults:
     def __init__(self) -> None:
         self._waiting: list[tuple[Fault, list[int]]] = []
         self.fired: list[tuple[Fault, str]] = []
+        self.told: dict[str, object] = {}
 
     def add(self, fault: Fault) -> Fault:
         """Put a fault in wait, counting matching requests from now on."""
@@ -73,11 +109,16 @@ class Faults:
         """Forget all that wait."""
         self._waiting.clear()
 
-    def due(self, text: str, *, part: bool = False) -> Fault | None:
+    @property
+    def waiting(self) -> bool:
+        """Whether any fault is in wait."""
+        return bool(self._waiting)
+
+    def due(self, text: str, *, position: int | None = None) -> Fault | None:
         """The fault that strikes this request, if any; every fault that covers it counts it."""
         struck = None
         for fault, seen in self._waiting:
-            if not fault.covers(text, part):
+            if not fault.covers(text, position):
                 continue
             seen[0] += 1
             late = fault.times is not None and seen[0] >= fault.nth + fault.times
@@ -86,31 +127,3 @@ class Faults:
         if struck is not None:
             self.fired.append((struck, text))
         return struck
-
-
-@dataclass(frozen=True, slots=True)
-class Switches:
-    """How the service may behave within what it promises (graph-facts 3 and 11). Off means the plainest behaviour.
-
-    shuffle_batch              a batch is answered in another order than asked
-    empty_pages_with_nextlink  an empty page, with a nextLink, precedes each page of a delta and the first of a list
-    replay_pages               a delta page begins with a few changes that earlier pages told already
-    duplicate_items            a delta page holds one of its items twice
-    immutable_move_loses       with immutable ids, moved out and back between two rounds is told as deleted only
-    old_changes_pass_filter    a filtered delta later tells of changes to messages older than its filter
-    delta_ignores_top          a delta's $top does nothing (seen in 2019); only odata.maxpagesize sets the page
-    one_message_without_id     one message of each mailbox is served without its id
-    case_twins                 every second message has an id that differs from its neighbour's in letter case only
-    page_size_cap              no page of anything holds more than this
-    """
-
-    shuffle_batch: bool = False
-    empty_pages_with_nextlink: bool = False
-    replay_pages: bool = False
-    duplicate_items: bool = False
-    immutable_move_loses: bool = False
-    old_changes_pass_filter: bool = False
-    delta_ignores_top: bool = False
-    one_message_without_id: bool = False
-    case_twins: bool = False
-    page_size_cap: int | None = None

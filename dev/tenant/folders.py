@@ -51,6 +51,7 @@ class Log(Generic[Thing]):
     def __init__(self, digest: Callable[..., str], name: str) -> None:
         self.entries: list[Entry[Thing]] = []
         self._digest = digest
+        self._forgotten = 0
         self._marks = [digest(8, "log", name)]
 
     def __len__(self) -> int:
@@ -58,7 +59,13 @@ class Log(Generic[Thing]):
 
     def mark(self, position: int) -> str:
         """The digest of the first `position` changes, empty where there are not that many."""
-        return self._marks[position] if 0 <= position < len(self._marks) else ""
+        if not 0 <= position < len(self._marks):
+            return ""
+        return self._marks[position] + (f".{self._forgotten}" if self._forgotten else "")
+
+    def forget(self) -> None:
+        """Drop the states that delta tokens stand for: from now on none given out so far is believed."""
+        self._forgotten += 1
 
     def created(self, id: str, thing: Thing) -> Entry[Thing]:
         """Something arrives."""

@@ -14,6 +14,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from dev.firm import MailFile, Party
 from dev.tenant.exchange import Json
+from dev.tenant.meetings import MEETING_PROPERTIES, files_of, meeting_of
 
 PREVIEW = 255
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +26,8 @@ _BREAKS = ("br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "h5", "h6", "bl
 
 @dataclass(eq=False, slots=True)
 class Message:
-    """`id` is the immutable id; `moving` the ordinary one, which a move changes. `stamp` is the time received."""
+    """`id` is the immutable id; `moving` the ordinary one, which a move changes. `stamp` is the time received.
+    `extra` are properties that a client set over what the mail says, `extended` its single-value extended ones."""
 
     id: str
     moving: str
@@ -39,6 +41,8 @@ class Message:
     digest: Callable[..., bytes]
     version: int = 0
     moves: int = 0
+    extra: Json = field(default_factory=dict)
+    extended: dict[str, str] = field(default_factory=dict)
     _light: Json = field(default_factory=dict)
     _text: str | None = None
 
@@ -59,10 +63,15 @@ class Message:
 
     @property
     def light(self) -> Json:
-        """The properties that never change, without the body; built once."""
+        """The properties that seldom change, without the body; built once between two edits."""
         if not self._light:
-            self._light.update(_light(self.mail, self.received, self.sent))
+            self._light.update({**_light(self.mail, self.received, self.sent), **self.extra})
         return self._light
+
+    def edited(self) -> None:
+        """Forget what was built of the mail, which is another one now."""
+        self._light.clear()
+        self._text = None
 
     def text(self) -> str:
         """The body as plain text; built once, at the first need."""
@@ -130,7 +139,7 @@ def _light(mail: MailFile, received: datetime, sent: datetime) -> Json:
         "createdDateTime": when,
         "receivedDateTime": when,
         "sentDateTime": timestamp(sent),
-        "hasAttachments": any(not one.inline for one in mail.attachments),
+        "hasAttachments": any(not one.inline for one in files_of(mail)),
         "internetMessageId": clean(mail.message_id) or None,
         "subject": clean(mail.subject),
         "importance": _importance(mail),
@@ -173,6 +182,10 @@ def _web_link(message: Message, view: View) -> str:
     return f"https://outlook.office365.com/owa/?ItemID={item}&exvsurl=1&viewmodel=ReadMessageItem"
 
 
+def _meeting(name: str) -> Callable[[Message, View], Any]:
+    return lambda message, _: meeting_of(message.mail).get(name)
+
+
 _VARYING: dict[str, Callable[[Message, View], Any]] = {
     "id": lambda message, view: view.id_of(message),
     "lastModifiedDateTime": lambda message, _: timestamp(message.modified),
@@ -187,6 +200,7 @@ _VARYING: dict[str, Callable[[Message, View], Any]] = {
     "body": _body,
     "uniqueBody": _body,
     "internetMessageHeaders": _headers,
+    **{name: _meeting(name) for name in MEETING_PROPERTIES},
 }
 # Graph's default properties in its order; uniqueBody and internetMessageHeaders come only where they are selected.
 DEFAULT_PROPERTIES = (
@@ -213,7 +227,14 @@ def shown(message: Message, names: tuple[str, ...], view: View) -> Json:
     """The message with these properties. Relations among them are left to $expand, headers to reading it alone."""
     light = message.light
     out: Json = {"@odata.etag": f'W/"{message.change_key}"'}
+    meeting = meeting_of(message.mail)
+    if meeting:
+        out = {"@odata.type": meeting["@odata.type"], **out}
+        # Whoever selects nothing gets all that the derived type has.
+        names = (*names, *(meeting if names == DEFAULT_PROPERTIES else ()))
     for name in names:
+        if name in MEETING_PROPERTIES and name not in meeting:
+            continue
         getter = _VARYING.get(name)
         if getter is not None:
             out[name] = getter(message, view)

@@ -1,4 +1,4 @@
-"""Messages: lists, one message, its MIME, its attachments.
+"""Messages: lists, searches, one message, its MIME.
 
 Lists page with $skip as the real ones do: a message deleted while somebody pages moves the rest up, and one is missed.
 """
@@ -6,20 +6,23 @@ Lists page with $skip as the real ones do: a message deleted while somebody page
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from dev.tenant.call import Call, keyed
 from dev.tenant.compose import mime
-from dev.tenant.exchange import Answer, Json, Refusal, bad_request
+from dev.tenant.exchange import Answer, Json, bad_request
+from dev.tenant.files import PROPERTIES as FILE_PROPERTIES
+from dev.tenant.files import shown_files
 from dev.tenant.filters import Filter, Type, filter_of, order_of, seconds
-from dev.tenant.folders import Folder, Timeline
-from dev.tenant.ids import well_formed
-from dev.tenant.mail import DEFAULT_PROPERTIES, PROPERTIES, Message, View, clean, shown, timestamp, value_of
+from dev.tenant.folders import Timeline
+from dev.tenant.lookup import folder_of, message_of, not_found
+from dev.tenant.mail import DEFAULT_PROPERTIES, PROPERTIES, Message, View, shown, value_of
 from dev.tenant.mailbox import Mailbox
-from dev.tenant.odata import MOST, next_query, refuse_unbuilt, selected, too_complex
+from dev.tenant.meetings import MEETING_PROPERTIES
+from dev.tenant.odata import MOST, next_query, query_of, refuse_unbuilt, selected, too_complex
+from dev.tenant.search import MOST_FOUND, check_alone, search_of
 
 PAGE = 10
 FILTERS: dict[str, Type] = {
@@ -28,24 +31,21 @@ FILTERS: dict[str, Type] = {
     **dict.fromkeys(("from/emailAddress/address", "from/emailAddress/name", "sender/emailAddress/address"), "text"),
     **dict.fromkeys(("isDraft", "isRead", "hasAttachments"), "flag"),
 }
-_FILE_PROPERTIES = (
-    *("id", "lastModifiedDateTime", "name", "contentType", "size", "isInline"),
-    *("contentId", "contentLocation", "contentBytes"),
-)
+_PART = re.compile(r"[^,(]+(?:\([^()]*\))?")
+_ID_IS = re.compile(r"\bid\s+eq\s+'((?:[^']|'')*)'", re.IGNORECASE)
 _WORDS = frozenset(("body", "uniqueBody"))
 
 
 def list_all(call: Call, user: str) -> Answer:
     """GET /users/{id}/messages: all folders, Deleted Items and Drafts too, newest first by default."""
-    mailbox = call.mailbox(user)
-    hidden = set() if call.query.flag("includehiddenmessages") else {f.id for f in mailbox.folders.values() if f.hidden}
-    rows = _rows(call, mailbox.timeline, lambda message: message.folder not in hidden)
+    mailbox = call.past(user)
+    rows = _rows(call, mailbox.timeline, _visible(call, mailbox))
     return _page(call, mailbox, rows, keyed("users", user) + "/messages")
 
 
 def list_folder(call: Call, user: str, place: str) -> Answer:
     """GET /users/{id}/mailFolders/{id}/messages."""
-    mailbox = call.mailbox(user)
+    mailbox = call.past(user)
     folder = folder_of(mailbox, place)
     rows = _rows(call, folder.messages, lambda _: True)
     return _page(call, mailbox, rows, f"{keyed('users', user)}/{keyed('mailFolders', place)}/messages")
@@ -55,12 +55,11 @@ def one(call: Call, user: str, id: str) -> Answer:
     """GET /users/{id}/messages/{id}."""
     mailbox = call.mailbox(user)
     message = message_of(mailbox, id)
-    names = selected(call.query, PROPERTIES, DEFAULT_PROPERTIES, "message")
+    names = selected(call.query, PROPERTIES, DEFAULT_PROPERTIES, "message", MEETING_PROPERTIES)
     out = show(call, mailbox, message, names, call.view(single=True))
-    if _expands(call):
-        out["attachments"] = _files(call, message, _FILE_PROPERTIES)
-    context = call.context(_context(call, keyed("users", user) + "/messages"))
-    return Answer({"@odata.context": context + "/$entity", **out})
+    for expand in _expansions(call):
+        expand(message, out)
+    return Answer({"@odata.context": entity_context(call, user), **out})
 
 
 def one_in_folder(call: Call, user: str, place: str, id: str) -> Answer:
@@ -79,60 +78,18 @@ def value(call: Call, user: str, id: str) -> Answer:
     return Answer(mime(message.mail), headers={"Content-Type": "text/plain"})
 
 
-def attachments(call: Call, user: str, id: str) -> Answer:
-    """GET .../messages/{id}/attachments: with the bytes unless $select leaves them out."""
-    message = message_of(call.mailbox(user), id)
-    refuse_unbuilt(call.query, "$filter", "$orderby", "$search", "$expand", "$skip", "$top")
-    names = selected(call.query, _FILE_PROPERTIES, _FILE_PROPERTIES, "attachment")
-    path = f"{keyed('users', user)}/{keyed('messages', id)}/attachments"
-    files = _files(call, message, names)
-    return Answer({"@odata.context": call.context(_context(call, path)), "value": files})
+def count_all(call: Call, user: str) -> Answer:
+    """GET /users/{id}/messages/$count."""
+    mailbox = call.past(user)
+    return _counted(_rows(call, mailbox.timeline, _visible(call, mailbox)))
 
 
-def attachment(call: Call, user: str, id: str, file: str) -> Answer:
-    """GET .../attachments/{id}."""
-    message = message_of(call.mailbox(user), id)
-    names = selected(call.query, _FILE_PROPERTIES, _FILE_PROPERTIES, "attachment")
-    path = f"{keyed('users', user)}/{keyed('messages', id)}/attachments"
-    found = _file(call, message, _position(call, message, file), names)
-    return Answer({"@odata.context": call.context(_context(call, path)) + "/$entity", **found})
-
-
-def attachment_value(call: Call, user: str, id: str, file: str) -> Answer:
-    """GET .../attachments/{id}/$value: the bytes."""
-    message = message_of(call.mailbox(user), id)
-    found = message.mail.attachments[_position(call, message, file)]
-    return Answer(found.content, headers={"Content-Type": _line(found.content_type) or "application/octet-stream"})
+def count_folder(call: Call, user: str, place: str) -> Answer:
+    """GET /users/{id}/mailFolders/{id}/messages/$count."""
+    return _counted(_rows(call, folder_of(call.past(user), place).messages, lambda _: True))
 
 
 # -- shared with the delta
-
-
-def folder_of(mailbox: Mailbox, place: str) -> Folder:
-    """A folder by id or well-known name, as a URL may name it."""
-    found = mailbox.folders.get(place) or mailbox.folders.get(mailbox.known.get(place.lower(), ""))
-    if found is not None:
-        return found
-    if well_formed(place):
-        raise not_found()
-    if place.isalpha():
-        raise Refusal(404, "ErrorFolderNotFound", f"This mailbox has no folder {place!r}.")
-    raise Refusal(400, "ErrorInvalidIdMalformed", "The folder's id is not well formed.")
-
-
-def message_of(mailbox: Mailbox, id: str) -> Message:
-    """A message by either form of its id; letter case counts."""
-    if not well_formed(id):
-        raise Refusal(400, "ErrorInvalidIdMalformed", "The message's id is not well formed.")
-    try:
-        return mailbox.message(id)
-    except KeyError:
-        raise not_found() from None
-
-
-def not_found() -> Refusal:
-    """Exchange's 404."""
-    return Refusal(404, "ErrorItemNotFound", "The store has no such object.")
 
 
 def show(call: Call, mailbox: Mailbox, message: Message, names: tuple[str, ...], view: View) -> Json:
@@ -150,8 +107,23 @@ def show(call: Call, mailbox: Mailbox, message: Message, names: tuple[str, ...],
 # -- inside
 
 
+def _visible(call: Call, mailbox: Mailbox) -> Callable[[Message], bool]:
+    hidden = set() if call.query.flag("includehiddenmessages") else {f.id for f in mailbox.folders.values() if f.hidden}
+    return lambda message: message.folder not in hidden
+
+
+def _counted(rows: Iterator[Message]) -> Answer:
+    return Answer(str(sum(1 for _ in rows)).encode(), headers={"Content-Type": "text/plain"})
+
+
 def _rows(call: Call, line: Timeline, wanted: Callable[[Message], bool]) -> Iterator[Message]:
-    refuse_unbuilt(call.query, "$search", "$skiptoken")
+    refuse_unbuilt(call.query, "$skiptoken")
+    if call.query.get("$search").strip():
+        refuse_unbuilt(call.query, "$count")
+        check_alone(dict(call.query.options))
+        found_by = search_of(call.query.get("$search"))
+        newest = (row[2] for row in reversed(line.rows))
+        return islice((message for message in newest if wanted(message) and found_by(message)), MOST_FOUND)
     text = call.query.get("$filter")
     rule = filter_of(text, FILTERS, PROPERTIES, "receivedDateTime") if text.strip() else None
     order = order_of(call.query.get("$orderby"), FILTERS, PROPERTIES)
@@ -204,11 +176,11 @@ def _property(message: Message, name: str) -> Any:
 
 
 def _page(call: Call, mailbox: Mailbox, rows: Iterator[Message], path: str) -> Answer:
-    expands = _expands(call)
-    names = selected(call.query, PROPERTIES, DEFAULT_PROPERTIES, "message")
+    expansions = _expansions(call)
+    names = selected(call.query, PROPERTIES, DEFAULT_PROPERTIES, "message", MEETING_PROPERTIES)
     size = call.page_size(call.query.number("$top", 1, MOST), PAGE)
     skip = call.query.number("$skip", 0)
-    out: Json = {"@odata.context": call.context(_context(call, path))}
+    out: Json = {"@odata.context": call.context(call.chosen(path))}
     if call.query.flag("$count"):
         counted = list(rows)
         out["@odata.count"], rows = len(counted), iter(counted)
@@ -216,9 +188,9 @@ def _page(call: Call, mailbox: Mailbox, rows: Iterator[Message], path: str) -> A
         return Answer({**out, "@odata.nextLink": _next(call, 0), "value": []})
     found = list(islice(rows, skip or 0, (skip or 0) + size + 1))
     items = [show(call, mailbox, message, names, call.view()) for message in found[:size]]
-    if expands:
+    for expand in expansions:
         for item, message in zip(items, found, strict=False):
-            item["attachments"] = _files(call, message, _FILE_PROPERTIES)
+            expand(message, item)
     if len(found) > size:
         out["@odata.nextLink"] = _next(call, (skip or 0) + size)
     return Answer({**out, "value": items})
@@ -228,60 +200,44 @@ def _next(call: Call, skip: int) -> str:
     return f"{call.base}/{call.path}?{next_query(call.query_text, skip=str(skip))}"
 
 
-def _expands(call: Call) -> bool:
-    asked = call.query.get("$expand").strip().lower()
-    if asked and asked != "attachments":
-        refuse_unbuilt(call.query, "$expand")
-    return asked == "attachments"
-
-
-def _context(call: Call, path: str) -> str:
-    chosen = call.query.get("$select").strip()
-    return f"{path}({chosen})" if chosen else path
-
-
-def _files(call: Call, message: Message, names: tuple[str, ...]) -> list[Json]:
-    return [_file(call, message, at, names) for at in range(len(message.mail.attachments))]
-
-
-def _file(call: Call, message: Message, at: int, names: tuple[str, ...]) -> Json:
-    file = message.mail.attachments[at]
-    mail = file.content_type.lower().startswith("message/")
-    every: Json = {
-        "id": _file_id(call, message, at),
-        "lastModifiedDateTime": timestamp(message.received),
-        "name": clean(file.name) or f"Attachment {at + 1}",
-        "contentType": _line(file.content_type) or None,
-        "size": len(file.content) + 200,
-        "isInline": file.inline,
-        "contentId": clean(file.content_id) or None,
-        "contentLocation": None,
-        "contentBytes": "",
-    }
-    kind = "itemAttachment" if mail else "fileAttachment"
-    out: Json = {"@odata.type": f"#microsoft.graph.{kind}", "id": every["id"]}
-    for name in names:
-        if not mail or not name.startswith("content") or name == "contentType":
-            out[name] = b64encode(file.content).decode() if name == "contentBytes" else every[name]
+def _expansions(call: Call) -> list[Callable[[Message, Json], None]]:
+    """What $expand adds to a message: its attachments, or extended properties by their ids."""
+    out = []
+    for part in _PART.findall(call.query.get("$expand")):
+        name, _, options = part.strip().partition("(")
+        match name.strip().lower():
+            case "attachments":
+                out.append(_attachments(call, options.removesuffix(")")))
+            case "singlevalueextendedproperties":
+                out.append(_extended(options))
+            case _:
+                refuse_unbuilt(call.query, "$expand")
     return out
 
 
-def _file_id(call: Call, message: Message, at: int) -> str:
-    own = call.view().id_of(message)
-    return own[:-4] + "AAABEgAQA" + call.tenant.ids.text(18, "attachment", own, str(at)) + "A="
+def _attachments(call: Call, options: str) -> Callable[[Message, Json], None]:
+    names = selected(query_of(options.replace(";", "&")), FILE_PROPERTIES, FILE_PROPERTIES, "attachment")
+
+    def expand(message: Message, out: Json) -> None:
+        out["attachments"] = shown_files(call, message, names)
+
+    return expand
 
 
-def _position(call: Call, message: Message, file: str) -> int:
-    for at in range(len(message.mail.attachments)):
-        if _file_id(call, message, at) == file:
-            return at
-    if not well_formed(file):
-        raise Refusal(400, "ErrorInvalidIdMalformed", "The attachment's id is not well formed.")
-    raise not_found()
+def _extended(options: str) -> Callable[[Message, Json], None]:
+    asked = [quoted.replace("''", "'") for quoted in _ID_IS.findall(options)]
+
+    def expand(message: Message, out: Json) -> None:
+        found = [{"id": one, "value": message.extended[one]} for one in asked if one in message.extended]
+        if found:
+            out["singleValueExtendedProperties"] = found
+
+    return expand
 
 
-def _line(text: str) -> str:
-    return re.sub(r"[^\x20-\x7e]", "", clean(text)).strip()
+def entity_context(call: Call, user: str) -> str:
+    """The @odata.context of one message."""
+    return call.context(call.chosen(keyed("users", user) + "/messages")) + "/$entity"
 
 
 def refuse_mailbox_delta(call: Call, user: str) -> Answer:

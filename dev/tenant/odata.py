@@ -23,6 +23,7 @@ _SYSTEM = (
     "format",
 )
 _PREFER = re.compile(r'\s*([\w.-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,;]*)))?\s*[,;]?')
+_CAST = re.compile(r"microsoft\.graph\.\w+/(\w+)", re.IGNORECASE)
 _KEYED = re.compile(r"([\w$.]+)\('(.*)'\)")
 
 MOST = 1000
@@ -86,14 +87,23 @@ def _plain(name: str) -> str:
     return name.lower().removeprefix("$")
 
 
-def selected(query: Query, properties: Sequence[str], default: Sequence[str], kind: str) -> tuple[str, ...]:
-    """The properties that $select names, in their own spelling; Graph's default ones without it."""
+def selected(
+    query: Query, properties: Sequence[str], default: Sequence[str], kind: str, derived: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The properties that $select names, in their own spelling; Graph's default ones without it.
+
+    `derived` are properties of derived types, which are named with their type: microsoft.graph.eventMessage/type.
+    """
     if not query.get("$select").strip():
         return tuple(default)
     known = {name.lower(): name for name in properties}
     names: list[str] = []
     for part in query.get("$select").split(","):
         asked = part.strip().split("/")[0]
+        cast = _CAST.fullmatch(part.strip())
+        if cast and cast[1].lower() in {name.lower(): name for name in derived}:
+            names.append({name.lower(): name for name in derived}[cast[1].lower()])
+            continue
         if asked == "*":
             names += default
         elif asked.lower() in known:

@@ -7,6 +7,7 @@ three control paths: GET /_tenant/counts, POST /_tenant/deliver, POST /_tenant/s
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -19,21 +20,23 @@ from urllib.parse import urlsplit
 import orjson
 
 from dev.tenant.exchange import Break, Request, Response
+from dev.tenant.lazy import pieces
 from dev.tenant.state import Tenant
 
 _TIMES = ("received", "sent")
+_STOPPING = 202
 
 
 class Server:
     """A running server; `port` says where, `stopped` is set when everything is closed."""
 
-    def __init__(self, tenant: Tenant, port: int) -> None:
+    def __init__(self, tenant: Tenant, port: int, handler: type[BaseHTTPRequestHandler] | None = None) -> None:
         self.tenant = tenant
         self.stopping = threading.Event()
         self.stopped = threading.Event()
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
-        self._http = _Http(("127.0.0.1", port), self)
+        self._http = _Http(("127.0.0.1", port), self, handler or Handler)
         self.port: int = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="tenant", daemon=True)
         self._thread.start()
@@ -76,20 +79,23 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], door: Server) -> None:
+    def __init__(self, address: tuple[str, int], door: Server, handler: type[BaseHTTPRequestHandler]) -> None:
         self.door = door
-        super().__init__(address, _Handler)
+        super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is not worth a word; anything else is."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """A client that went away, or trusts nobody here, is not worth a word; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Serves one connection for as long as the client keeps it."""
+
     server: _Http
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    scheme = "http"
     wbufsize = -1
 
     def setup(self) -> None:
@@ -104,24 +110,42 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length) if length else b""
+        body = self._body()
         host = self.headers.get("Host", "127.0.0.1")
         local = host.partition(":")[0] in ("127.0.0.1", "localhost")
         if local and self.path.startswith("/_tenant/"):
-            self._send(self._control(body))
+            answer = self._control(body)
+            self._send(answer)
+            if answer.status == _STOPPING:
+                # Only now: stopping closes every connection, and this one still owed its answer.
+                threading.Thread(target=self.server.door.stop, daemon=True).start()
             return
-        url = f"{'http' if local else 'https'}://{host}{self.path}"
+        # A client that says no name but this machine's was not led here; what it speaks decides the scheme.
+        url = f"{self.scheme if local else 'https'}://{host}{self.path}"
         response = self.server.door.tenant.handle(Request(self.command, url, dict(self.headers.items()), body))
         if response.breaks:
             self._break(response, response.breaks)
         else:
             self._send(response)
 
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
+            length = int(self.headers.get("Content-Length") or 0)
+            return self.rfile.read(length) if length else b""
+        out = bytearray()
+        while size := int(self.rfile.readline(100).split(b";")[0] or b"0", 16):
+            out += self.rfile.read(size)
+            self.rfile.readline(100)
+        while self.rfile.readline(1000).strip():
+            continue  # trailers
+        return bytes(out)
+
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815 - named by http.server
 
     def _send(self, response: Response) -> None:
-        self.wfile.write(_bytes(response))
+        self.wfile.write(_head(response))
+        for piece in pieces(response.body):
+            self.wfile.write(piece)
         self.wfile.flush()
 
     def _break(self, response: Response, broken: Break) -> None:
@@ -129,9 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
         if broken.kind == "timeout":
             self.server.door.stopping.wait(broken.after or 3600)
             return
-        if broken.after:
-            head, _, _ = _bytes(response).partition(b"\r\n\r\n")
-            self.wfile.write(head + b"\r\n\r\n" + response.body[: int(broken.after)])
+        if broken.after and broken.kind == "reset":
+            self.wfile.write(_head(response) + response.body[: int(broken.after)])
             self.wfile.flush()
         # Lingering for no time makes the close a reset.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -144,8 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", "/_tenant/deliver":
                 return _delivered(tenant, body)
             case "POST", "/_tenant/stop":
-                threading.Thread(target=self.server.door.stop, daemon=True).start()
-                return _json(202, {"stopping": True})
+                return _json(_STOPPING, {"stopping": True})
         return _json(404, {"error": f"There is no control path {self.command} {self.path}."})
 
 
@@ -165,11 +187,12 @@ def _json(status: int, payload: Any) -> Response:
     return Response(status, {"Content-Type": "application/json"}, orjson.dumps(payload))
 
 
-def _bytes(response: Response) -> bytes:
+def _head(response: Response) -> bytes:
     lines = [f"HTTP/1.1 {response.status} {responses.get(response.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    lines.append(f"Content-Length: {len(response.body)}")
-    return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + response.body
+    if response.status != 204:
+        lines.append(f"Content-Length: {len(response.body)}")
+    return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
 
 
 def _shut(connection: socket.socket) -> None:

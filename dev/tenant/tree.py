@@ -9,8 +9,9 @@ from dev.tenant.call import Call, keyed
 from dev.tenant.exchange import Answer, Json
 from dev.tenant.filters import Type, filter_of
 from dev.tenant.folders import Folder
+from dev.tenant.lookup import folder_of, not_found
 from dev.tenant.mailbox import Mailbox
-from dev.tenant.messages import PAGE, folder_of, not_found
+from dev.tenant.messages import PAGE
 from dev.tenant.odata import MOST, next_query, refuse_unbuilt, selected
 
 FOLDER_PROPERTIES = (
@@ -28,13 +29,13 @@ _FILTERS: dict[str, Type] = {"displayName": "text"}
 
 def top(call: Call, user: str) -> Answer:
     """GET /users/{id}/mailFolders: the folders right below the root."""
-    mailbox = call.mailbox(user)
+    mailbox = call.past(user)
     return _page(call, mailbox, mailbox.known["msgfolderroot"], keyed("users", user) + "/mailFolders")
 
 
 def below(call: Call, user: str, place: str) -> Answer:
     """GET /users/{id}/mailFolders/{id}/childFolders."""
-    mailbox = call.mailbox(user)
+    mailbox = call.past(user)
     path = f"{keyed('users', user)}/{keyed('mailFolders', place)}/childFolders"
     return _page(call, mailbox, folder_of(mailbox, place).id, path)
 

@@ -52,6 +52,10 @@ class Builtin:
         """Keep the contacts of a CSV file. Raises BadItem where it has no column of mail addresses."""
         return self._people.import_contacts(csv_text)
 
+    def import_vcards(self, text: str) -> ImportReport:
+        """Keep the contacts of a file of vCards. Raises BadItem where it holds none."""
+        return self._people.import_vcards(text)
+
     def rebuild_addresses(self) -> int:
         """Make the list of address digests anew from the rows; returns its length."""
         return self._addresses.rebuild()

@@ -16,9 +16,9 @@ from typing import Literal
 
 import orjson
 
-from sync.crm import contacts_csv, records
+from sync.crm import contacts_csv, records, vcard
 from sync.crm.addresses import Addresses, ranges
-from sync.crm.contacts_csv import CsvContact
+from sync.crm.contacts_csv import CsvContact, CsvContacts
 from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
 from sync.errors import BadItem, Conflict, Exists, Retry, Stale
 from sync.keys import BUCKETS, Keys, bucket
@@ -110,7 +110,13 @@ class People:
         A row belongs to the contact with one of its addresses and its name; rows and contacts without a name go by
         the address alone. Other people may share an address. A row adds addresses and takes none away.
         """
-        file = contacts_csv.read(csv_text)
+        return self._import(contacts_csv.read(csv_text))
+
+    def import_vcards(self, text: str) -> ImportReport:
+        """Keep the contacts of a file of vCards, by the same rules. Raises BadItem where it holds none."""
+        return self._import(vcard.read(text))
+
+    def _import(self, file: CsvContacts) -> ImportReport:
         before, after, changed = self._plan(file.contacts)
         self._addresses.add(
             [(address, Person(key, "contact", one.name)) for key, one in after.items() for address in one.addresses]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader
 from pydantic import Field
 
-from sync.crm import contacts_csv
+from sync.crm import contacts_csv, vcard
 from sync.crm.builtin import Builtin
 from sync.web import problems, shapes
 
 FILE_BYTES = 20 * 1024 * 1024
 _CONTACT = re.compile(r"c[0-9a-f]{32}")
 _MAIL = re.compile(r"m[0-9a-f]{32}")
-_CSV = {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}}}}
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_CONTACTS = {"requestBody": {"required": True, "content": {"text/csv": _FILE, "text/vcard": _FILE}}}
+_VCARD = ("text/vcard", "text/x-vcard", "text/directory")  # today's name and what was sent before RFC 6350
 
 _T = TypeVar("_T")
 _Limit = Annotated[int, Field(ge=1, le=200, description="How many to answer at most.")]
@@ -77,11 +80,15 @@ def _contacts(crm: Builtin) -> APIRouter:
         items, following = crm.timeline(key, limit, after)
         return shapes.TimelinePage.model_validate({"items": items, "next": following})
 
-    @router.post("/import", dependencies=[_only()], openapi_extra=_CSV, responses=problems.told(413, 415))
-    def contacts_import(file: Annotated[bytes, Depends(_file)]) -> shapes.ImportShape:
-        """Contacts from a CSV file as Outlook, Google Contacts or Salesforce export it, up to 20 MB. Importing a file
-        twice changes nothing; a row that cannot be used is an error with its line, the others are imported."""
-        report = crm.import_contacts(contacts_csv.decode(file))
+    @router.post("/import", dependencies=[_only()], openapi_extra=_CONTACTS, responses=problems.told(413, 415))
+    def contacts_import(file: Annotated[_File, Depends(_file)]) -> shapes.ImportShape:
+        """Contacts from a CSV file as Outlook, Google Contacts or Salesforce export it, or from vCards of any version,
+        up to 20 MB. Importing a file twice changes nothing; a row or card that cannot be used is an error with its
+        line, the others are imported."""
+        if file.vcard:
+            report = crm.import_vcards(vcard.decode(file.data))
+        else:
+            report = crm.import_contacts(contacts_csv.decode(file.data))
         errors = [{"line": line, "sentence": sentence} for line, sentence in report.errors]
         return shapes.ImportShape(imported=report.imported, unchanged=report.unchanged, errors=errors)
 
@@ -139,11 +146,19 @@ def _only(*names: str) -> Any:
     return Depends(check)
 
 
-async def _file(request: Request) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of contacts: vCards, or else CSV."""
+
+    vcard: bool
+    data: bytes
+
+
+async def _file(request: Request) -> _File:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "text/csv":
-        raise HTTPException(415, "Send the file as text/csv.")
+    if kind not in ("text/csv", *_VCARD):
+        raise HTTPException(415, "Send the file as text/csv or text/vcard.")
     data = await request.body()
     if len(data) > FILE_BYTES:
         raise HTTPException(413, "The file is larger than 20 MB.")
-    return data
+    return _File(kind in _VCARD, data)

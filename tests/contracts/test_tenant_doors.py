@@ -195,3 +195,30 @@ def test_an_owner_without_mail_is_an_error() -> None:
 
     assert done.returncode == 2
     assert b"--owner says whose mail --mail is" in done.stderr
+
+
+def test_a_tenant_of_its_own_may_refuse_more_than_four_at_once() -> None:
+    arguments = ("--synthetic", "1", "--body-kb", "1", "--concurrency", "app", "--latency-ms", "1000")
+    with process(*arguments) as (_, ready):
+        origin = f"http://127.0.0.1:{ready['port']}"
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": ready["client_id"],
+            "client_secret": ready["client_secret"],
+            "scope": "https://graph.microsoft.com/.default",
+        }
+        url = f"{origin}/{ready['tenant_id']}/oauth2/v2.0/token"
+        token = requests.post(url, data=form, timeout=5).json()["access_token"]
+        seen: list[int] = []
+
+        def ask() -> None:
+            own = f"{origin}/v1.0/users/robin@cedar.example/messages"
+            seen.append(requests.get(own, headers={"Authorization": f"Bearer {token}"}, timeout=5).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(seen) == [200] * 4 + [429] * 2

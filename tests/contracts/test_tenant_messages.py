@@ -261,6 +261,16 @@ def test_mime_is_the_raw_mail_or_written_from_its_fields(world: World) -> None:
     assert b"Subject: Made" in second.content and b"Hello" in second.content
 
 
+def test_mime_of_a_made_mail_bears_the_headers_it_was_given(world: World) -> None:
+    mail = world.ada.deliver(
+        subject="Away", author="cy@client.example", headers=[("Auto-Submitted", "auto-replied"), ("X-Key", "7")]
+    )
+
+    mime = world.ask("GET", message(mail, "/$value")).text
+
+    assert "Auto-Submitted: auto-replied" in mime and "X-Key: 7" in mime
+
+
 # -- what is counted and told apart
 
 

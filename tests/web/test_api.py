@@ -35,6 +35,21 @@ SETTINGS = {
     "ACCORD_DIGEST_KEY": "YSBkaWdlc3Qga2V5IGZvciB0aGUgdGVzdHM=",
 }
 CSV = b"Name,Email\nRosa Client,rosa@client.example\nEve,eve@client.example\nBen,\n"
+VCARDS = """BEGIN:VCARD
+VERSION:3.0
+FN:Rosa Client
+EMAIL:rosa@client.example
+END:VCARD
+BEGIN:VCARD
+VERSION:3.0
+FN:Ben
+END:VCARD
+BEGIN:VCARD
+VERSION:4.0
+FN:Jörg
+EMAIL:j@kunde.example
+END:VCARD
+""".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,7 @@ class Client:
     def get(self, url: str, key: str | None = KEY) -> Answer:
         return self.send("GET", url, {} if key is None else {"X-Api-Key": key})
 
-    def post_csv(self, body: bytes, **changed: str) -> Answer:
+    def post_file(self, body: bytes, **changed: str) -> Answer:
         headers = {"X-Api-Key": KEY, "Content-Type": "text/csv; charset=utf-8"}
         return self.send("POST", "/api/crm/contacts/import", {**headers, **changed}, body)
 
@@ -159,7 +174,7 @@ def test_the_html_of_a_mail_is_only_ever_text_within_json(client: Client, crm: B
 
 
 def test_a_file_of_contacts_is_imported_and_its_errors_are_named(client: Client, crm: Builtin) -> None:
-    first, second = client.post_csv(CSV), client.post_csv(CSV)
+    first, second = client.post_file(CSV), client.post_file(CSV)
 
     assert first.status == 200
     assert first.json == {
@@ -172,9 +187,29 @@ def test_a_file_of_contacts_is_imported_and_its_errors_are_named(client: Client,
 
 
 def test_a_file_as_outlook_on_windows_writes_it_is_understood(client: Client, crm: Builtin) -> None:
-    client.post_csv("Name;E-Mail-Adresse\r\nJörg;j@kunde.example\r\n".encode("windows-1252"))
+    client.post_file("Name;E-Mail-Adresse\r\nJörg;j@kunde.example\r\n".encode("windows-1252"))
 
     assert [one.name for one in crm.contacts(5)[0]] == ["Jörg"]
+
+
+@pytest.mark.parametrize("kind", ["text/vcard", "text/vcard; charset=utf-8", "Text/X-vCard", "text/directory"])
+def test_a_file_of_vcards_is_imported_and_its_errors_are_named(client: Client, crm: Builtin, kind: str) -> None:
+    first, second = (client.post_file(VCARDS, **{"Content-Type": kind}) for _ in range(2))
+
+    assert first.status == 200
+    assert first.json == {
+        "imported": 2,
+        "unchanged": 0,
+        "errors": [{"line": 6, "sentence": "The card has no mail address that can be used."}],
+    }
+    assert (second.json["imported"], second.json["unchanged"]) == (0, 2)
+    assert {one.name for one in crm.contacts(5)[0]} == {"Rosa Client", "Jörg"}
+
+
+def test_a_file_of_vcards_in_latin_1_is_understood(client: Client, crm: Builtin) -> None:
+    client.post_file(VCARDS.decode().encode("latin-1"), **{"Content-Type": "text/vcard"})
+
+    assert {one.name for one in crm.contacts(5)[0]} == {"Rosa Client", "Jörg"}
 
 
 @pytest.mark.parametrize(
@@ -185,13 +220,29 @@ def test_a_file_as_outlook_on_windows_writes_it_is_understood(client: Client, cr
         (CSV, "application/json", 415, "text/csv"),
         (b"{}", "application/json", 415, "text/csv"),
         (b"x" * (FILE_BYTES + 1), "text/csv", 413, "20 MB"),
+        (CSV, "text/vcard", 422, "holds no vCard"),
+        (b"", "text/vcard", 422, "holds no vCard"),
+        (VCARDS, "text/csv", 422, "no column of mail addresses"),
+        (VCARDS, "text/plain", 415, "text/csv or text/vcard"),
+        (b"x" * (FILE_BYTES + 1), "text/vcard", 413, "20 MB"),
     ],
-    ids=["no addresses", "empty", "not said to be CSV", "JSON", "too large"],
+    ids=[
+        "no addresses",
+        "empty",
+        "not said to be CSV",
+        "JSON",
+        "too large",
+        "CSV said to be vCards",
+        "no cards",
+        "vCards said to be CSV",
+        "not said to be vCards",
+        "too many cards",
+    ],
 )
 def test_what_is_no_file_of_contacts_is_refused(
     client: Client, body: bytes, kind: str, status: int, detail: str
 ) -> None:
-    answer = client.post_csv(body, **{"Content-Type": kind})
+    answer = client.post_file(body, **{"Content-Type": kind})
 
     assert (answer.status, answer.json["status"]) == (status, status)
     assert detail in answer.json["detail"]
@@ -398,7 +449,7 @@ def test_the_description_names_every_field_and_every_error(client: Client) -> No
             assert "200" in method["responses"]
             assert path == "/health" or "401" in method["responses"]
     upload = described["paths"]["/api/crm/contacts/import"]["post"]
-    assert list(upload["requestBody"]["content"]) == ["text/csv"]
+    assert list(upload["requestBody"]["content"]) == ["text/csv", "text/vcard"]
     mail = described["components"]["schemas"]["MailShape"]
     assert mail["properties"]["html"]["description"]
 
