@@ -273,7 +273,8 @@ def filled(ask: Callable[..., Json], user: str, kept: list[Json]) -> Iterator[li
     size = 0
     for at in range(0, len(kept), 20):
         some = kept[at : at + 20]
-        paths = [f"/users/{user}/messages/{quote(one['id'], safe='')}?$select=id,body,internetMessageHeaders" for one in some]
+        select = "$select=id,body,internetMessageHeaders"
+        paths = [f"/users/{user}/messages/{quote(one['id'], safe='')}?{select}" for one in some]
         for place, message in batch(ask, paths):
             one, body = some[place], message["body"]
             if body["contentType"] == "html":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 BUCKETS = "0123456789abcdef"
 
@@ -38,12 +39,17 @@ class Keys:
 
     def _digest(self, size: int, purpose: str, parts: tuple[str, ...]) -> bytes:
         # The person field separates purposes, the length prefix separates ("ab","c") from ("a","bc").
-        hashed = hashlib.blake2b(digest_size=size, key=self.secret, person=purpose.encode()[:16])
+        hashed = _keyed(self.secret, size, purpose).copy()
         for part in parts:
             raw = part.encode("utf-8", "surrogatepass")
-            hashed.update(len(raw).to_bytes(4, "big"))
-            hashed.update(raw)
+            hashed.update(len(raw).to_bytes(4, "big") + raw)
         return hashed.digest()
+
+
+@lru_cache(64)
+def _keyed(secret: bytes, size: int, purpose: str) -> hashlib.blake2b:
+    """Taking in the key costs as much as a short text: done once, then copied."""
+    return hashlib.blake2b(digest_size=size, key=secret, person=purpose.encode()[:16])
 
 
 def fold(address: str) -> str:
