@@ -4,6 +4,8 @@
 # may be moved. Variables given to make (ONCE=1 DATA=folder OWNER=address) reach the programs through the environment.
 
 PYTHON ?= python3
+# Whoever names a Python, on the command line or in the environment, gets that one or none.
+NAMED := $(filter-out file,$(origin PYTHON))
 SHELL := /bin/sh
 PY := .venv/bin/python
 PIP := $(PY) -m pip --quiet --quiet --disable-pip-version-check --no-input install --require-hashes
@@ -15,7 +17,7 @@ TOOLS := .venv/tools.stamp
 AZURITE := dev/node_modules/azurite.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak lock azurite clean
+.PHONY: help run test check bench soak lock azurite clean named
 
 help:
 	@echo 'make TARGET, where TARGET is one of'
@@ -63,13 +65,13 @@ clean: ## remove what make installed, all caches and the demo's data
 	@find sync dev tests bench -type d -name __pycache__ -not -path '*/node_modules/*' -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(PY):
-	@python=; for one in "$(PYTHON)" python3.13 python3.12 python3.11; do \
+	@python=; for one in "$(PYTHON)" $(if $(NAMED),,python3.13 python3.12 python3.11); do \
 	  if "$$one" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	    python=$$one; break; \
 	  fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  found=$$("$(PYTHON)" --version 2>&1) || found='not installed'; \
+	  found=$$("$(PYTHON)" --version 2>&1) || found='no Python that starts'; \
 	  echo "Accord needs Python 3.11, 3.12 or 3.13. $(PYTHON) is $$found; name another one: make PYTHON=/path/to/python" >&2; \
 	  exit 1; \
 	fi; \
@@ -79,6 +81,17 @@ $(PY):
 	  echo "$$python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
 	  exit 1; \
 	}
+
+ifeq ($(origin PYTHON),command line)
+$(PY): | named
+endif
+
+named:
+	@which='import sys; print(sys.version_info[:3], sys.base_prefix)'; \
+	if [ -x $(PY) ] && [ "$$("$(PYTHON)" -c "$$which" 2>/dev/null)" != "$$($(PY) -c "$$which")" ]; then \
+	  echo ".venv was made with another Python than $(PYTHON): remove .venv, or name no Python." >&2; \
+	  exit 1; \
+	fi
 
 $(RUNTIME): requirements.txt | $(PY)
 	@echo 'Installing the pinned requirements.'

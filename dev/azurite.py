@@ -118,7 +118,7 @@ def _command(folder: Path | None, ports: tuple[int, int, int]) -> list[str]:
     if node is None:
         raise RuntimeError("Azurite needs Node.js 18 or newer: no program 'node' is found on the PATH.")
     if not SCRIPT.is_file():
-        raise RuntimeError('Azurite is not installed: run "make azurite".')
+        raise RuntimeError('Azurite is not installed: "make run" and "make test" install it.')
     where = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder.absolute())]
     listen = [
         part

@@ -19,13 +19,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+
+if __name__ == "__main__":
+    # Until main() is reached Ctrl-C has nothing to stop, and ends without a traceback out of the imports below.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +52,11 @@ from dev.host_app import (
 from dev.host_http import Door, Route, read_route
 from dev.host_invoke import Cancelled, Failed, Invoker
 from dev.host_queues import QueueListener, Requests, queue_argument, send_output
+from dev.host_settings import STORAGE, problems, read_local_settings
 from dev.host_timers import Timer
+from dev.stopping import stop_by
 
 log = logging.getLogger("dev.host")
-
-STORAGE = "AzureWebJobsStorage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,26 +274,6 @@ async def _goodbye(app: func.FunctionRegister) -> None:
         await app.middleware.notify_shutdown()
 
 
-def read_local_settings(path: Path) -> dict[str, str]:
-    """The Values of a local.settings.json; raises HostError naming the file and what is wrong."""
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise HostError(
-            f"{path.name} is missing in {path.parent}: copy local.settings.example.json to it and fill it in."
-        ) from None
-    except ValueError as wrong:
-        raise HostError(f"{path.name} is not JSON: {wrong}") from None
-    values = raw.get("Values") if isinstance(raw, dict) else None
-    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise HostError(f"{path.name} needs an object Values whose values are all texts.")
-    if raw.get("IsEncrypted"):
-        raise HostError(f"{path.name} is encrypted, which the local host cannot read.")
-    if not values.get(STORAGE):
-        raise HostError(f"{path.name} does not set {STORAGE}.")
-    return values
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a tree until Ctrl-C; returns the exit status."""
     text = "Runs a function app on the storage its local.settings.json names, until Ctrl-C."
@@ -302,15 +286,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="show whole tracebacks")
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_by(signal.SIGINT, signal.SIGTERM)
     try:
         settings = read_local_settings(asked.root / "local.settings.json")
+        if wrong := problems(asked.root, settings):
+            raise HostError("\n".join(wrong))
         host = Host(asked.root, settings, settings[STORAGE], asked.port, verbose=asked.verbose)
         host.start()
-    except HostError as wrong:
-        print(wrong, file=sys.stderr)
+    except HostError as refused:
+        print(refused, file=sys.stderr)
         return 1
     for line in _listing(host):
         print(line)

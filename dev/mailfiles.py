@@ -26,7 +26,13 @@ _MAIL_HEADERS = frozenset(
         *("references", "received", "return-path", "delivered-to", "mime-version", "content-type"),
     )
 )
-_SEPARATOR = re.compile(rb"^From [^\r\n]*\d{1,2}:\d\d[^\r\n]*\d{4}[^\r\n]*\r?\n(?=>?[!-9;-~]+[ \t]*:|From )", re.M)
+# "From ", an address and a time, or an address alone as some programs write it; then a header line, or the From line of
+# a mail that was put into the mbox with one.
+_SEPARATOR = re.compile(
+    rb"^From (?:[^\r\n]*\d{1,2}:\d\d[^\r\n]*\d{4}[^\r\n]*\r?\n(?=>?[!-9;-~]+[ \t]*:|From )"
+    rb"|[^\s@]+@[^\s@]+[ \t]*\r?\n(?=>?[!-9;-~]+[ \t]*:))",
+    re.M,
+)
 _UUENCODED = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]+)\r?\n((?:[ -`]{1,62}\r?\n)+)end[ \t]*(?:\r?\n|\Z)", re.M)
 _ENDINGS = {
     "text/plain": "txt",

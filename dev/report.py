@@ -17,6 +17,8 @@ WIDTH = 100
 SHOWN = 5
 NAMED = 20
 SECONDS_BETWEEN_LINES = 2.0
+# A reason that reads better as a line of its own than behind "skipped".
+REASONS = {"already kept": "copies of a mail that is kept"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,10 @@ def table(
     counted = [
         ("Messages seen", before.seen, now.seen),
         ("  kept", before.kept, now.kept),
-        *((f"  skipped: {reason}", before.skipped.get(reason, 0), now.skipped[reason]) for reason in reasons),
+        *(
+            (f"  {REASONS.get(reason, f'skipped: {reason}')}", before.skipped.get(reason, 0), now.skipped[reason])
+            for reason in reasons
+        ),
         ("Bodies read", before.bodies, now.bodies),
     ]
     rows = [("Mailboxes", "" if later else f"{now.mailboxes}", f"{now.mailboxes}")]
@@ -127,14 +132,17 @@ def table(
     if broken:
         rows.append(("Broken files", f"{len(broken)}", ""))
     lines = _columns([("", "new", "in all"), *rows] if later else [(name, new, "") for name, new, _ in rows])
-    lines += _notes("error", [*runs_with_errors, *failed], SHOWN)
-    lines += _notes("broken", [f"{one.name}: {one.why}" for one in broken], NAMED)
+    lines += notes("error", [*runs_with_errors, *failed], SHOWN)
+    lines += notes("broken", [f"{one.name}: {one.why}" for one in broken], NAMED)
     return "\n".join(lines)
 
 
 def timeline(name: str, entries: Sequence[Line], total: int) -> str:
     """The newest lines of one person's timeline."""
-    lines = [f"Newest of {total} lines on the timeline of {one_line(name)}"]
+    if total > len(entries):
+        lines = [f"The newest {len(entries)} of {total} lines on the timeline of {one_line(name)}"]
+    else:
+        lines = [f"The timeline of {one_line(name)}: {amount(total, 'line')}{', newest first' if total > 1 else ''}"]
     lines += [f"  {one.when:<16}  {fitted(one.author, 24, True)}  {fitted(one.subject, 54)}" for one in entries]
     return "\n".join(lines)
 
@@ -154,8 +162,13 @@ def left_unknown(addresses: Sequence[str]) -> str:
     """The correspondents that are no contacts on purpose."""
     shown = [one_line(one) for one in addresses[:SHOWN]]
     rest = len(addresses) - len(shown)
-    listed = ", ".join(shown) + (f" and {rest} more" if rest else "")
+    listed = ", ".join(shown) + (f" and {rest} more; all of them stand in log.txt" if rest else "")
     return f"Left out of the contacts, so that skipping is seen ({len(addresses)}): {listed}"
+
+
+def amount(number: int, thing: str) -> str:
+    """A number with its thing: 1 line, 2 lines."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def fitted(text: str, width: int, pad: bool = False) -> str:
@@ -185,8 +198,9 @@ def _columns(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     return [f"{row[0]:<{first}}  {row[1]:>{second}}  {row[2]:>{third}}".rstrip() for row in rows]
 
 
-def _notes(mark: str, notes: Sequence[str], limit: int) -> list[str]:
-    lines = [fitted(f"{mark}: {note}", 2 * WIDTH) for note in notes[:limit]]
-    if len(notes) > limit:
-        lines.append(f"{mark}: and {len(notes) - limit} more, see log.txt")
+def notes(mark: str, told: Sequence[str], limit: int) -> list[str]:
+    """Lines below a table or a refusal, `limit` of them at most."""
+    lines = [fitted(f"{mark}: {note}", 2 * WIDTH) for note in told[:limit]]
+    if len(told) > limit:
+        lines.append(f"{mark}: and {len(told) - limit} more, see log.txt")
     return [f"  {line}" for line in lines]

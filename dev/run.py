@@ -1,7 +1,8 @@
 """`make run`: everything on this machine. Storage, a simulated Microsoft 365 with real mail, the functions, the CRM.
 
     make run                    the sample firm, until Ctrl-C
-    make run ONCE=1             ends after the first sync: 0, or 1 if a run had errors or ten minutes passed
+    make run ONCE=1             ends after the first sync: 0, or 1 if a run had errors or ten minutes passed (through
+                                make every status but 0 is 2)
     make run DATA=path          your own mail: a folder (any depth) or an mbox; nothing leaves this machine
     make run DATA=path OWNER=address    whose mail it is, where the most frequent recipient is the wrong one
 
@@ -19,6 +20,11 @@ import signal
 import sys
 import threading
 import time
+
+if __name__ == "__main__":
+    # Until main() is reached Ctrl-C has nothing to stop, and ends without a traceback out of the imports below.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,8 +36,9 @@ from dev.azurite import Azurite
 from dev.detour import DetourAdapter
 from dev.firm import Firm
 from dev.host import Host, HostError
-from dev.run_folder import DATA, DataFolder, InUse, folder_for
+from dev.run_folder import DATA, DataFolder, InUse, folder_for, inventory
 from dev.run_parts import ROOT, NotStarted, Source, TenantProcess, View, settings_for
+from dev.stopping import stop_by
 from sync import storage, wiring
 from sync.errors import AccordError, BadItem
 
@@ -72,10 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--base", type=Path, default=DATA, help="where the data folders are (.data)")
     base: Path = parser.parse_args(arguments).base
+    stop = stop_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     asked = read_environment(os.environ)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
     # In the background of a shell, reading its terminal would stop this process instead of failing.
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     if not asked.once:
@@ -97,8 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_environment(environment: Mapping[str, str]) -> Asked:
     """DATA, OWNER and ONCE, as make hands them over."""
-    data = environment.get("DATA", "").strip()
-    source = Source(Path(data).expanduser() if data else None, environment.get("OWNER", "").strip() if data else "")
+    data, owner = environment.get("DATA", "").strip(), environment.get("OWNER", "").strip()
+    if owner and not data:
+        print("OWNER is not used: it says whose mail DATA is, and DATA is not set.")
+    source = Source(Path(data).expanduser() if data else None, owner if data else "")
     return Asked(source, environment.get("ONCE", "").strip() not in ("", "0"))
 
 
@@ -123,8 +130,9 @@ def _run(asked: Asked, base: Path, stop: threading.Event, stack: ExitStack) -> i
 def _start(asked: Asked, base: Path, stop: threading.Event, stack: ExitStack) -> Running | None:
     """Start one part after the other, each with its end on the stack; None when `stop` came first."""
     source = asked.source
-    if source.path is not None and not source.path.exists():
-        raise NotStarted(f"DATA: there is no folder and no file {source.path}.")
+    source.check()
+    if stop.is_set():
+        return None
     folder = DataFolder(folder_for(source.path, source.owner, base))
     stack.callback(folder.close)
     _log_to(folder.path / "log.txt")
@@ -134,6 +142,9 @@ def _start(asked: Asked, base: Path, stop: threading.Event, stack: ExitStack) ->
     connection = _storage(folder, stack)
     firm = source.firm(folder)
     _introduce(firm, asked)
+    mail = inventory(source.path) if source.path is not None else ""
+    if folder.settled.mail not in ("", mail):
+        print(f"  {_changed(source.path, folder)}", flush=True)
     ready = tenant.ready(stop)
     if ready is None or stop.is_set():
         return None
@@ -143,6 +154,8 @@ def _start(asked: Asked, base: Path, stop: threading.Event, stack: ExitStack) ->
     stack.callback(view.close)
     for sentence in view.load(firm, folder):
         print(f"  {sentence}")
+    if not folder.settled.mail:
+        folder.settle(mail=mail)
     wiring.install(lambda: DetourAdapter(ready["port"]))
     stack.callback(wiring.install, None)
     # A message that a killed start held shows again after `hold`: a minute here, ten on Azure.
@@ -162,13 +175,21 @@ def _storage(folder: DataFolder, stack: ExitStack) -> str:
     return azurite.connection_string()
 
 
+def _changed(path: Path | None, folder: DataFolder) -> str:
+    return (
+        f"The files at {path} are not those that were loaded, and what changed is not captured: "
+        f"remove {_short(folder.path)} to load it again."
+    )
+
+
 def _introduce(firm: Firm, asked: Asked) -> None:
+    contacts = report.amount(len(firm.contacts), "contact")
     if asked.source.path is None:
-        print(f"{firm.name}: {', '.join(box.address for box in firm.mailboxes)}; {len(firm.contacts)} contacts")
+        print(f"{firm.name}: {', '.join(box.address for box in firm.mailboxes)}; {contacts}")
     else:
         box = firm.mailboxes[0]
         chosen = "as OWNER says" if asked.source.owner else "the most frequent recipient; OWNER=address overrides"
-        print(f"Mailbox of {report.one_line(box.address)} ({chosen}); {len(firm.contacts)} contacts")
+        print(f"Mailbox of {report.one_line(box.address)} ({chosen}); {contacts}")
     sys.stdout.flush()
 
 
@@ -203,8 +224,6 @@ def _tell(running: Running, before: report.Counted, complete: bool, once: bool) 
     now = running.view.counted()
     errors = running.view.errors_since(running.started)
     failed = [f"the function {name} failed: {text}" for name, text in running.host.failures]
-    for broken in running.firm.broken:
-        logging.getLogger("dev.run").info("broken file %s: %s", broken.name, broken.why)
     print(f"\n{report.table(before, now, effort, errors, failed, running.firm.broken)}")
     busiest = running.view.busiest()
     if busiest is not None:

@@ -28,7 +28,8 @@ class InUse(Exception):
 class Settled:
     """What the first start settles for all later ones: ids, delta tokens and row keys hang on it.
 
-    `contacts` is a digest of the contacts that were imported, `owner` whose mail a DATA path turned out to be.
+    `contacts` is a digest of the contacts that were imported, `owner` whose mail a DATA path turned out to be, `mail`
+    the inventory of its files when they were loaded.
     """
 
     day: str
@@ -38,6 +39,7 @@ class Settled:
     port: int
     owner: str = ""
     contacts: str = ""
+    mail: str = ""
 
 
 class DataFolder:
@@ -53,13 +55,14 @@ class DataFolder:
         if self.first:
             self._write()
 
-    def settle(self, owner: str | None = None, contacts: str | None = None) -> None:
-        """Remember whose mail it is, or which contacts are in the CRM."""
+    def settle(self, owner: str | None = None, contacts: str | None = None, mail: str | None = None) -> None:
+        """Remember whose mail it is, which contacts are in the CRM, or which files the mail was in."""
         kept = self.settled
         self.settled = replace(
             kept,
             owner=kept.owner if owner is None else owner,
             contacts=kept.contacts if contacts is None else contacts,
+            mail=kept.mail if mail is None else mail,
         )
         self._write()
 
@@ -105,6 +108,23 @@ def folder_for(data: Path | None, owner: str, base: Path) -> Path:
         return base / "sample"
     named = "\0".join([str(data.resolve()), owner.strip().lower()]).encode("utf-8", "surrogateescape")
     return base / hashlib.blake2b(named, digest_size=8).hexdigest()
+
+
+def inventory(data: Path) -> str:
+    """The number of files of a path of mail and a digest of their names and sizes: cheap, whatever they hold."""
+    found = [data] if data.is_file() else sorted(file for file in data.rglob("*") if file.is_file())
+    digest = hashlib.blake2b(digest_size=8)
+    for file in found:
+        named = f"{file.relative_to(data)}\0{_size(file)}\0"
+        digest.update(named.encode("utf-8", "surrogateescape"))
+    return f"{len(found)} {digest.hexdigest()}"
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1  # it went while we looked
 
 
 def _new() -> Settled:

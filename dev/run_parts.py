@@ -6,26 +6,29 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dev.detour import DetourAdapter
 from dev.firm import Client, Firm
+from dev.mailaddress import usable
 from dev.mailfiles import firm_of
-from dev.report import Counted, Line, one_line
+from dev.report import NAMED, Counted, Line, notes, one_line
 from dev.run_folder import DataFolder
 from dev.sample import SAMPLE_CONTACTS, sample_firm
 from sync import storage, wiring
 from sync.capture import progress
 from sync.crm.mails import TIMELINE
 from sync.errors import BadItem
+from sync.keys import fold
 from sync.meter import Meter
 from sync.settings import load
 
@@ -33,6 +36,7 @@ ROOT = Path(__file__).parent.parent
 SECONDS_TO_LOAD = 300
 SECONDS_TO_STOP = 5
 NEWEST = 6
+SAMPLED = 20
 TROUBLED = ("blocked", "failing")
 
 
@@ -47,10 +51,25 @@ class Source:
     path: Path | None
     owner: str = ""
 
+    def check(self) -> None:
+        """Refuse what can be seen to be wrong before anything is made or started."""
+        if self.path is not None and not self.path.exists():
+            raise NotStarted(f"DATA: there is no folder and no file {self.path}.")
+        if self.owner and not usable(self.owner):
+            raise NotStarted(f"OWNER: {self.owner!r} is not a mail address.")
+
     def firm(self, folder: DataFolder) -> Firm:
-        """The firm, without its mail: that is the tenant's."""
+        """The firm, without its mail: that is the tenant's. Raises NotStarted where there is no mail at all."""
         owner = self.owner or folder.settled.owner
         firm = sample_firm(folder.day) if self.path is None else firm_of(self.path, owner)
+        log = logging.getLogger("dev.run")
+        for one in firm.broken:
+            log.info("broken file %s: %s", one_line(one.name), one.why)
+        for address in firm.unknown:
+            log.info("left out of the contacts: %s", one_line(address))
+        if not any(box.mail for box in firm.mailboxes):
+            broken = notes("broken", [f"{one.name}: {one.why}" for one in firm.broken], NAMED)
+            raise NotStarted("\n".join([f"DATA: no mail was found in {self.path}.", *broken]))
         return replace(firm, mailboxes=tuple(replace(box, mail=()) for box in firm.mailboxes))
 
     def arguments(self, folder: DataFolder) -> list[str]:
@@ -156,10 +175,15 @@ class View:
         text = contacts_csv(firm.contacts) if firm.since == "all" else SAMPLE_CONTACTS.read_text("utf-8")
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         errors: list[str] = []
-        if firm.contacts and digest != folder.settled.contacts:
-            errors = [f"contact in line {line}: {sentence}" for line, sentence in crm.import_contacts(text).errors]
+        if firm.contacts and (digest != folder.settled.contacts or not self._knows(firm.contacts)):
+            errors = [_left_out(firm, line, sentence) for line, sentence in crm.import_contacts(text).errors]
         folder.settle(owner=firm.mailboxes[0].address if firm.mailboxes else "", contacts=digest)
         return errors
+
+    def _knows(self, contacts: Sequence[Client]) -> bool:
+        """Whether the CRM still has what an earlier start imported: its storage may have ended before it wrote."""
+        crm = self._site.crm
+        return bool(crm.contacts(1)[0] and crm.people({fold(one.addresses[0]) for one in contacts[:SAMPLED]}))
 
     def ask_all(self) -> None:
         """Want the newest mail of every mailbox, as a notification from Microsoft would."""
@@ -218,14 +242,13 @@ class View:
         """The contact with the longest timeline: (key, name, newest lines, length); None while there is none."""
         stored = storage.open_storage(self._connection, Meter())
         try:
-            rows = stored.tables.scan(TIMELINE, select=("type",))
-            lengths = Counter(row.key.partition("|")[0] for row in rows if row.key.startswith("c"))
+            longest, length = longest_timelines(row.key for row in stored.tables.scan(TIMELINE, select=("type",)))
         finally:
             stored.close()
-        if not lengths:
+        if not longest:
             return None
-        key = min(lengths, key=lambda one: (-lengths[one], one))
-        contact = self._site.crm.contact(key)
+        names = {key: self._name(key) for key in longest}
+        key = min(names, key=lambda one: (names[one], one))
         entries, _ = self._site.crm.timeline(key, NEWEST)
         lines = [
             Line(
@@ -235,7 +258,32 @@ class View:
             )
             for entry in entries
         ]
-        return key, contact.name or contact.addresses[0] if contact else key, lines, lengths[key]
+        return key, names[key], lines, length
+
+    def _name(self, key: str) -> str:
+        contact = self._site.crm.contact(key)
+        return contact.name or contact.addresses[0] if contact else key
+
+
+def longest_timelines(keys: Iterable[str]) -> tuple[list[str], int]:
+    """The contacts with most rows of the timeline table, of equals those with the newest mail, and how many rows."""
+    lengths: Counter[str] = Counter()
+    newest: dict[str, str] = {}
+    for key in keys:
+        person, inverted, _ = key.split("|", 2)
+        if person.startswith("c"):
+            lengths[person] += 1
+            newest[person] = min(inverted, newest.get(person, inverted))
+    best = min(((-lengths[one], newest[one]) for one in lengths), default=(0, ""))
+    return [one for one in lengths if (-lengths[one], newest[one]) == best], -best[0]
+
+
+def _left_out(firm: Firm, line: int, sentence: str) -> str:
+    if firm.since != "all":
+        file = SAMPLE_CONTACTS.relative_to(ROOT).as_posix()
+        return f"{file}, line {line}: {sentence} (Left in on purpose, to show it.)"
+    # The file was made of the contacts, one in a line, below its head.
+    return f"contact {one_line(firm.contacts[line - 2].addresses[0])}: {sentence}"
 
 
 def contacts_csv(contacts: Iterable[Client]) -> str:

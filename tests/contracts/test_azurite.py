@@ -82,7 +82,7 @@ def test_without_node_the_error_says_what_is_missing(monkeypatch: pytest.MonkeyP
 def test_without_azurite_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "SCRIPT", tmp_path / "azurite.js")
 
-    with pytest.raises(RuntimeError, match="make azurite"):
+    with pytest.raises(RuntimeError, match='"make run" and "make test" install it'):
         Azurite()
 
 
@@ -110,3 +110,48 @@ def test_it_does_not_outlive_the_process_that_started_it() -> None:
         time.sleep(0.05)
     assert while_up
     assert not answers(connection)
+
+
+def test_what_was_stored_survives_a_parent_that_is_killed_hard(tmp_path: Path) -> None:
+    key = new_key()
+    script = (
+        "import sys, time; from pathlib import Path; from dev.azurite import Azurite\n"
+        "running = Azurite(Path(sys.argv[1]), [('firm', sys.argv[2])])\n"
+        "print(running.pid, running.connection_string(), flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), key],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    child, connection = parent.stdout.readline().split()
+    prepare(connection)
+    storage = open_storage(connection, Meter())
+    storage.blobs.put("a", b"kept")
+    storage.close()
+
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+
+    end = time.monotonic() + 10
+    while runs(int(child)) and time.monotonic() < end:
+        time.sleep(0.05)
+    with Azurite(tmp_path, [("firm", key)]) as second:
+        storage = open_storage(second.connection_string(), Meter())
+        blob = storage.blobs.get("a")
+        storage.close()
+    assert blob is not None
+    assert blob.data == b"kept"
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs that is no child of ours."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -176,3 +176,23 @@ def test_an_mbox_may_lie_in_a_folder(tmp_path: Path) -> None:
     firm = firm_of(folder_with(tmp_path, sub__box=one * 3, single=a_mail()))
 
     assert [mail.name for mail in firm.mailboxes[0].mail] == ["single", "sub/box (1)", "sub/box (2)", "sub/box (3)"]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_a_separator_without_a_time_splits_an_mbox_too(tmp_path: Path, end: str) -> None:
+    mbox = (
+        "From rosa@bakery.example\n"
+        "From: rosa@bakery.example\nTo: clara@firm.example\nSubject: one\n\n"
+        "From rosa@bakery.example\nwith love.\n\n"
+        "From rosa@bakery.example we heard:\nSubject: none\nFrom rosa@bakery.example\nTo: nobody\n\n"
+        "From amira@gardens.example\n"
+        "From: amira@gardens.example\nTo: clara@firm.example\nSubject: two\n\nsecond\n"
+    )
+    file = tmp_path / "export.mbox"
+    file.write_bytes(mbox.replace("\n", end).encode())
+
+    mails = firm_of(file).mailboxes[0].mail
+
+    assert [mail.subject for mail in mails] == ["one", "two"]
+    assert mails[0].body.endswith("From rosa@bakery.example\r\nTo: nobody\r\n")
+    assert mails[1].raw.startswith(b"From: amira")

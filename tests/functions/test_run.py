@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import re
+import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dev.firm import BrokenFile, Client
-from dev.report import Counted, Effort, Line, Progress, addresses, fitted, left_unknown, one_line, table, timeline
 from dev.run import read_environment
-from dev.run_folder import DataFolder, InUse, folder_for
-from dev.run_parts import contacts_csv
+from dev.run_folder import folder_for
 
 ROOT = Path(__file__).parent.parent.parent
-EFFORT = Effort(12.34, graph_calls=10, graph_units=21, tables=30, queues=4, blobs=5, host_queues=6)
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -188,12 +182,65 @@ def test_an_owner_that_is_no_address_is_named(mail: Path, tmp_path: Path) -> Non
 
     assert refused.returncode == 1
     assert refused.stderr == "OWNER: 'Ada' is not a mail address.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_without_any_mail_is_refused_with_the_files_that_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "beach.jpg").write_bytes(b"\xff\xd8\x00")
+    (folder / "empty.eml").write_bytes(b"")
+
+    refused = run(tmp_path / "base", ONCE="1", DATA=str(folder))
+
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        f"DATA: no mail was found in {folder}.",
+        "  broken: beach.jpg: The file is no mail but binary data.",
+        "  broken: empty.eml: The file is empty.",
+    ]
+
+
+def test_mail_that_comes_into_the_folder_later_is_told_and_not_passed_over_in_silence(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "1.eml").write_bytes(a_mail(1, "client1@c.example", "ada@firm.example"))
+    first = run(tmp_path, ONCE="1", DATA=str(folder))
+    (folder / "2.eml").write_bytes(a_mail(2, "client2@c.example", "ada@firm.example"))
+
+    second = run(tmp_path, ONCE="1", DATA=str(folder))
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "1 contact\n" in first.stdout
+    assert "not those that were loaded" not in first.stdout
+    assert "The timeline of client1@c.example: 1 line\n" in first.stdout
+    assert (
+        f"The files at {folder} are not those that were loaded, and what changed is not captured: "
+        f"remove {folder_for(folder, '', tmp_path)} to load it again." in second.stdout
+    )
+
+
+def test_a_named_python_is_taken_or_refused_and_no_other_tried(tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))}
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    none = str(shutil.which("false"))
+    make = [str(shutil.which("make")), ".venv/bin/python"]
+
+    told = [
+        subprocess.run(arguments, cwd=tmp_path, env=clean | more, capture_output=True, encoding="utf-8", timeout=60)
+        for arguments, more in (([*make, f"PYTHON={none}"], {}), (make, {"PYTHON": none}))
+    ]
+
+    for one in told:
+        assert one.returncode == 2
+        assert f"Accord needs Python 3.11, 3.12 or 3.13. {none} is no Python that starts" in one.stderr
+    assert not (tmp_path / ".venv").exists()
 
 
 # What the caller asks for
 
 
-def test_once_data_and_owner_come_from_the_environment() -> None:
+def test_once_data_and_owner_come_from_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
     usual = read_environment({})
     own = read_environment({"DATA": "~/mail", "OWNER": " a@b.example ", "ONCE": "1"})
     owner_without_data = read_environment({"OWNER": "a@b.example", "ONCE": "0"})
@@ -201,6 +248,7 @@ def test_once_data_and_owner_come_from_the_environment() -> None:
     assert (usual.source.path, usual.source.owner, usual.once) == (None, "", False)
     assert (own.source.path, own.source.owner, own.once) == (Path("~/mail").expanduser(), "a@b.example", True)
     assert (owner_without_data.source.owner, owner_without_data.once) == ("", False)
+    assert capsys.readouterr().out == "OWNER is not used: it says whose mail DATA is, and DATA is not set.\n"
 
 
 def test_each_path_and_owner_has_a_data_folder_of_its_own(tmp_path: Path) -> None:
@@ -213,163 +261,3 @@ def test_each_path_and_owner_has_a_data_folder_of_its_own(tmp_path: Path) -> Non
 
     assert len(set(folders)) == 4
     assert folder_for(tmp_path / "x" / ".." / "a", "", tmp_path) == folders[1]
-
-
-# The data folder
-
-
-def test_what_the_first_start_settles_stays(tmp_path: Path) -> None:
-    first = DataFolder(tmp_path / "sample")
-    first.settle(owner="ada@firm.example", contacts="digest")
-    first.close()
-
-    later = DataFolder(tmp_path / "sample")
-    later.close()
-
-    assert later.settled == first.settled
-    assert later.settled.owner == "ada@firm.example"
-    assert len(base64.b64decode(later.settled.digest_key)) == 32
-    assert (tmp_path / "sample" / "settled.json").stat().st_mode & 0o077 == 0
-
-
-def test_an_open_data_folder_is_opened_by_nobody_else(tmp_path: Path) -> None:
-    held = DataFolder(tmp_path)
-
-    with pytest.raises(InUse, match=rf"already runs on .* \(process {os.getpid()}\): stop it first"):
-        DataFolder(tmp_path)
-
-    held.close()
-    DataFolder(tmp_path).close()
-
-
-def test_storage_of_a_killed_start_is_waited_for_only_while_it_lives(tmp_path: Path) -> None:
-    folder = DataFolder(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
-        gone.wait()
-    folder.note_storage(gone.pid)
-    begun = time.monotonic()
-
-    folder.wait_for_storage()
-
-    assert time.monotonic() - begun < 2
-    folder.close()
-
-
-def test_contacts_become_a_file_as_address_books_export_it() -> None:
-    text = contacts_csv([Client('Ö "Quote", Ltd\nx', ("a@b.example", "c@d.example"))])
-
-    assert text == 'Name,Email\r\n"Ö ""Quote"", Ltd x",a@b.example;c@d.example\r\n'
-
-
-# What is printed
-
-
-def test_a_first_start_has_one_column_and_its_skips_by_number() -> None:
-    now = Counted(2, seen=10, kept=4, bodies=4, skipped={"folder": 1, "no contact": 5})
-
-    text = table(Counted(), now, EFFORT, [], [], [])
-
-    assert text.splitlines() == [
-        "Mailboxes                                2",
-        "Messages seen                           10",
-        "  kept                                   4",
-        "  skipped: no contact                    5",
-        "  skipped: folder                        1",
-        "Bodies read                              4",
-        "Graph calls                             10",
-        "Graph units                             21",
-        "Storage operations                      39",
-        "  tables, queues, blobs           30, 4, 5",
-        "  and by the host for its queues         6",
-        "Seconds                               12.3",
-        "Runs with errors                         0",
-    ]
-
-
-def test_a_later_start_shows_what_is_new_beside_all_there_is() -> None:
-    before = Counted(2, seen=10, kept=4, bodies=4, skipped={"no contact": 6})
-    now = Counted(2, seen=13, kept=5, bodies=5, skipped={"no contact": 8})
-
-    lines = [line.split() for line in table(before, now, EFFORT, [], [], []).splitlines()]
-
-    assert ["new", "in", "all"] in lines
-    assert ["Mailboxes", "2"] in lines
-    assert ["kept", "1", "5"] in lines
-    assert ["skipped:", "no", "contact", "2", "8"] in lines
-
-
-def test_errors_and_broken_files_are_named_below_the_table() -> None:
-    broken = [BrokenFile(f"{number}.eml", "The file is empty.") for number in range(22)]
-
-    text = table(Counted(), Counted(1), EFFORT, ["ada@firm.example: No.\x1b[2J"], ["the function x failed: y"], broken)
-
-    assert (
-        "\n  error: ada@firm.example: No.[2J\n  error: the function x failed: y\n  broken: 0.eml: The file is" in text
-    )
-    assert text.endswith("  broken: and 2 more, see log.txt")
-
-
-def test_a_pipe_gets_a_line_only_when_something_changed() -> None:
-    out = io.StringIO()
-    progress = Progress(out)
-
-    progress.show(Counted(1, seen=1), 0, 0.2)
-    progress.show(Counted(1, seen=2), 0, 0.4)
-    progress.end()
-
-    assert out.getvalue() == "1 mailbox  1 seen  0 kept  0 new  0 s\n"
-
-
-def test_a_terminal_gets_one_line_that_is_rewritten_and_at_last_taken_away() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    out = Terminal()
-    progress = Progress(out)
-
-    progress.show(Counted(2, seen=5, kept=3, percent=40), 1, 7)
-    progress.end()
-
-    assert out.getvalue() == "\r\x1b[K2 mailboxes  5 seen  3 kept  1 new  backfill 40 %  7 s\r\x1b[K"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("short", "short"),
-        ("exactly 10", "exactly 10"),
-        ("more than ten", "more than…"),
-        ("日本語のメール", "日本語の…"),
-        ("two\r\nlines\x1b]0;x\x07", "two lines…"),
-        ("a\u202eb", "ab"),
-    ],
-)
-def test_texts_of_mail_are_cut_to_width_and_cannot_steer_the_terminal(text: str, shown: str) -> None:
-    assert fitted(text, 10) == shown
-
-
-def test_a_timeline_is_aligned_whatever_the_script() -> None:
-    text = timeline("Ada\nLovelace", [Line("2026-01-02 09:30", "山田", "Hallo"), Line("", "Bob", "Re: Hallo")], 7)
-
-    assert text.splitlines() == [
-        "Newest of 7 lines on the timeline of Ada Lovelace",
-        "  2026-01-02 09:30  山田                      Hallo",
-        "                    Bob                       Re: Hallo",
-    ]
-
-
-def test_the_addresses_to_look_at_are_lines_for_a_shell() -> None:
-    lines = addresses(7071, "k'ey", "c1").splitlines()
-
-    assert lines[1] == """  curl -H 'X-Api-Key: k'"'"'ey' http://localhost:7071/api/crm/contacts"""
-    assert lines[2].endswith("/api/crm/contacts/c1/timeline")
-    assert lines[3:] == ["  curl http://localhost:7071/api/openapi.json", "  curl http://localhost:7071/health"]
-    assert len(addresses(7071, "key", "").splitlines()) == 4
-
-
-def test_what_is_left_unknown_is_counted_and_named() -> None:
-    assert left_unknown([f"{number}@x.example" for number in range(7)]).endswith(
-        "(7): 0@x.example, 1@x.example, 2@x.example, 3@x.example, 4@x.example and 2 more"
-    )
-    assert one_line("a\u0000b") == "ab"
