@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
@@ -157,6 +157,12 @@ class MemoryBlobs:
                 raise Stale("A file changed since it was read.", name)
             blob = self._blobs[name] = Blob(bytes(data), f'"{next(self._versions)}"')
             return blob.version
+
+    def stream(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Write a file piece by piece; it is there as a whole or not at all. Returns its size."""
+        data = b"".join(pieces)
+        self.put(name, data)
+        return len(data)
 
     def get(self, name: str, unless: str = "") -> Blob | None:
         """A file, or None where it is absent or still has the version `unless`."""

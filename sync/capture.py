@@ -24,8 +24,9 @@ from typing import Any
 from sync import dispatch
 from sync.errors import CursorGone, Gone, Unavailable
 from sync.model import Folder, Job, MailboxRow, MailPage, RunItem
-from sync.page import Work, capture
+from sync.page import capture
 from sync.state import Place
+from sync.work import Work
 from sync.world import World
 
 # Exchange's clock and ours may differ: the deltas open a little before the start, and the backfill ends there.

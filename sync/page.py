@@ -5,22 +5,17 @@ A message that cannot be read is one error item of its run; all beside it go on 
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from types import TracebackType
-from typing import Any
+from dataclasses import replace
 
 from sync import matching
+from sync.attachments import attached, hangs_something
 from sync.content import readable
-from sync.errors import AccordError, LeaseLost, MalformedAnswer, NeedsPerson, Retry, Throttled, Unavailable
+from sync.errors import NeedsPerson, Retry, Throttled, Unavailable
 from sync.keys import fold
 from sync.mailclass import classify
-from sync.model import Body, Broken, Envelope, Job, Known, MailboxRow, MailPage, MailRecord, Run, RunItem
-from sync.state import Opened, Place
-from sync.world import World
+from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, RunItem
+from sync.work import Work
 
 # Records are stored when this many characters wait, so that a worker's memory stays small.
 HELD = 8 * 1024 * 1024
@@ -33,146 +28,6 @@ PATIENT = 6
 VERY_PATIENT = 12
 FIRST_WAIT = 7.5
 LONGEST_WAIT = 900.0
-# A job starts nothing new after this; functionTimeout is ten minutes.
-ENOUGH = timedelta(minutes=4)
-# A lease with less than this left is renewed before anything more is written.
-SOON = timedelta(seconds=60)
-
-logger = logging.getLogger("accord")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run saw and did, growing page by page."""
-
-    seen: int = 0
-    kept: int = 0
-    bodies: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    items: list[RunItem] = field(default_factory=list)
-
-    @property
-    def errors(self) -> int:
-        """Items that failed."""
-        return sum(item.outcome == "error" for item in self.items)
-
-    def skip(self, reason: str, count: int = 1) -> None:
-        """Count mails that were not kept."""
-        if count:
-            self.skipped[reason] += count
-
-    def added_to(self, totals: Mapping[str, Any]) -> dict[str, Any]:
-        """The totals of a cursor with this run's counts added."""
-        counts = {name: totals.get(name, 0) + getattr(self, name) for name in ("seen", "kept", "bodies", "errors")}
-        return {**counts, "skipped": dict(Counter(totals.get("skipped", {})) + self.skipped)}
-
-
-class Work:
-    """One job under way. As a context it frees its lease however it ends, and logs what went wrong on purpose."""
-
-    def __init__(self, world: World, row: MailboxRow, job: Job, opened: Opened) -> None:
-        self.world = world
-        self.row = row
-        self.box = world.connect(row)
-        self.tally = Tally()
-        self.opened: set[str] = set()
-        # After a job that broke off: its page comes again, and how often Microsoft refused which message.
-        self.again = bool(opened.cursor.get("again"))
-        self.refused: Counter[str] = Counter(opened.cursor.get("refused", {}))
-        self._cursor = opened.cursor
-        self._job = job
-        self._lease = opened.lease
-        self._started = world.clock()
-        self._logged = 0
-
-    def __enter__(self) -> Work:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not isinstance(raised, Exception) or isinstance(raised, LeaseLost):
-            return
-        if isinstance(raised, AccordError):
-            # Waiting is not an error, but an answer that cannot be read is one.
-            waits = isinstance(raised, Retry) and not isinstance(raised, MalformedAnswer)
-            self.log("" if waits else raised.sentence)
-        broken_off = (
-            {**self._cursor, "again": True, "refused": dict(self.refused.most_common(200))} if self._cursor else None
-        )
-        try:
-            self.save(broken_off, release=True)
-        except LeaseLost:
-            return
-
-    def late(self) -> bool:
-        """Whether this job should start nothing new; where it goes on, its lease lasts for the next step."""
-        self.hold()
-        return self.world.clock() - self._started > ENOUGH
-
-    def know(self, **changes: Any) -> None:
-        """Remember something about the mailbox, and read on with it."""
-        self.row = self.world.state.note(self.row, **changes)
-        self.box = self.world.connect(self.row)
-
-    def save(
-        self,
-        cursor: Mapping[str, Any] | None = None,
-        places: Sequence[Place] = (),
-        dropped: Sequence[str] = (),
-        release: bool = False,
-    ) -> None:
-        """Write under the lease and renew it; raises LeaseLost. No place passes an error that is not in the log yet."""
-        if self.tally.errors > self._logged:
-            self.log()
-        if cursor is not None:
-            self._cursor = cursor
-        self._lease = self.world.state.save(self._lease, cursor, places, dropped, release)
-
-    def finish(self, cursor: Mapping[str, Any]) -> None:
-        """The last save of a job that did what it could: nothing is left to come again."""
-        self.log()
-        done = {name: value for name, value in cursor.items() if name not in ("again", "refused")}
-        self.save(done, release=True)
-
-    def hold(self) -> None:
-        """Make sure that the lease lasts for the next write."""
-        if self._lease.until - self.world.clock() < SOON:
-            self.save()
-
-    def log(self, sentence: str = "") -> None:
-        """One row of Logs & Errors and one line of the log; a run that did nothing leaves none (T5)."""
-        tally = self.tally
-        if not (tally.seen or tally.items or sentence):
-            return
-        run = Run(
-            id=self.world.keys.of("run", self._lease.mailbox, self._lease.stream, str(self._lease.number)),
-            connection=self.row.connection,
-            mailbox=self.row.id,
-            stream=self._lease.stream,
-            reason=self._job.reason,
-            started=self._started,
-            ended=self.world.clock(),
-            seen=tally.seen,
-            kept=tally.kept,
-            errors=tally.errors,
-            bodies=tally.bodies,
-            skipped=dict(tally.skipped),
-            sentence=sentence,
-        )
-        self.world.log.write(run, tally.items)
-        self._logged = tally.errors
-        logger.info(
-            "run %s stream=%s reason=%s seen=%d kept=%d errors=%d bodies=%d seconds=%.1f",
-            run.id[:12],
-            run.stream,
-            run.reason,
-            run.seen,
-            run.kept,
-            run.errors,
-            run.bodies,
-            (run.ended - run.started).total_seconds(),
-        )
 
 
 def capture(work: Work, page: MailPage, skipped: Collection[str] = (), known: bool = False) -> None:
@@ -197,6 +52,7 @@ def _read(
 ) -> tuple[dict[str, Retry | NeedsPerson], int]:
     """Read and store, piece by piece. Returns what Microsoft refused to give now, and how many bodies it gave."""
     waiting, held, answered = joined, 0, 0
+    hung: list[MailRecord] = []
     refused: dict[str, Retry | NeedsPerson] = {}
     try:
         for message, got in work.box.bodies(list(kept)) if kept else ():
@@ -206,12 +62,14 @@ def _read(
             answered += 1
             record = _filled(work, kept[message], got)
             if record is not None:
-                waiting.append(record)
+                (hung if hangs_something(work, record) else waiting).append(record)
                 held += len(record.html or "") + len(record.text or "")
             if held > HELD:
-                waiting, held = _store(work, waiting), 0
+                refused |= attached(work, hung, waiting)
+                hung, waiting, held = [], _store(work, waiting), 0
             if work.late():
                 raise Unavailable("One job is not enough for this page.", 1)
+        refused |= attached(work, hung, waiting)
     except Retry:
         # What Graph gave before it refused more is worth keeping: the page comes again and finds it there.
         _store(work, waiting)

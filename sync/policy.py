@@ -38,6 +38,8 @@ class MailPolicy(_Section):
     backfill_months: int | None = Field(default=6, ge=1, le=240, description="None has no start (N4).")
     backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2.")
     skipped_folders: tuple[str, ...] = SKIPPED_FOLDERS
+    attachments: Literal["none", "names", "files"] = Field(default="files", description="What of files is kept.")
+    attachment_mb: int = Field(default=25, ge=1, le=150, description="Larger files are kept by name only.")
     skipped_classes: tuple[MailClass, ...] = Field(
         default=(), description="Classes of mail that is not kept though a contact stands on it; E9 keeps all."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -92,6 +92,10 @@ class Blobs(Protocol):
     def put(self, name: str, data: bytes, version: str | None = None) -> str:
         """Write a file; returns its version. With `version`: only over that one ("" means absent), else Stale."""
 
+    def stream(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Write a file piece by piece, never held whole; returns its size. What `pieces` raises rises, and the file is
+        as it was before."""
+
     def get(self, name: str, unless: str = "") -> Blob | None:
         """A file, or None where it is absent or still has the version `unless`."""
 
@@ -148,6 +152,9 @@ class Crm(Protocol):
 
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
         """What is known of these mail keys; unknown ones are absent."""
+
+    def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
+        """Store the bytes of a mail's attachment, the `number`-th; returns what leads to them. Twice is once."""
 
     def keep(self, records: Sequence[MailRecord]) -> Kept:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""

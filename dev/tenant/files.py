@@ -19,10 +19,9 @@ from dev.tenant.mail import DEFAULT_PROPERTIES, Message, View, clean, shown, sta
 from dev.tenant.meetings import files_of
 from dev.tenant.odata import refuse_unbuilt, selected
 
-PROPERTIES = (
-    *("id", "lastModifiedDateTime", "name", "contentType", "size", "isInline"),
-    *("contentId", "contentLocation", "contentBytes"),
-)
+# Only a file has these; $select may name them with their type: microsoft.graph.fileAttachment/contentId.
+FILE_ONLY = ("contentId", "contentLocation", "contentBytes")
+PROPERTIES = ("id", "lastModifiedDateTime", "name", "contentType", "size", "isInline", *FILE_ONLY)
 _OVERHEAD = 200
 _ITEM = "microsoft.graph.itemattachment/item"
 
@@ -39,7 +38,7 @@ def everyone(call: Call, user: str, id: str) -> Answer:
     """GET .../messages/{id}/attachments: with the bytes unless $select leaves them out."""
     message = message_of(call.mailbox(user), id)
     refuse_unbuilt(call.query, "$filter", "$orderby", "$search", "$skip", "$top")
-    names = selected(call.query, PROPERTIES, PROPERTIES, "attachment")
+    names = selected(call.query, PROPERTIES, PROPERTIES, "attachment", FILE_ONLY)
     files = shown_files(call, message, names, with_items=_expands(call))
     context = call.context(call.chosen(f"{keyed('users', user)}/{keyed('messages', id)}/attachments"))
     count = {"@odata.count": len(files)} if call.query.flag("$count") else {}
@@ -49,7 +48,7 @@ def everyone(call: Call, user: str, id: str) -> Answer:
 def one(call: Call, user: str, id: str, file: str) -> Answer:
     """GET .../attachments/{id}; an enclosed mail with $expand=microsoft.graph.itemAttachment/item."""
     message = message_of(call.mailbox(user), id)
-    names = selected(call.query, PROPERTIES, PROPERTIES, "attachment")
+    names = selected(call.query, PROPERTIES, PROPERTIES, "attachment", FILE_ONLY)
     found = _shown(call, message, file, file_of(call, message, file), names, with_item=_expands(call))
     context = call.context(call.chosen(f"{keyed('users', user)}/{keyed('messages', id)}/attachments"))
     return Answer({"@odata.context": context + "/$entity", **found})

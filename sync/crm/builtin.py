@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sync.crm.addresses import Addresses
 from sync.crm.feed import Change, Feed
@@ -10,7 +10,7 @@ from sync.crm.mails import Mails
 from sync.crm.people import Contact, ImportReport, People
 from sync.crm.views import Mail, TimelineEntry, Views
 from sync.keys import Keys
-from sync.model import Kept, Known, MailRecord, Person
+from sync.model import Attachment, Kept, Known, MailRecord, Person
 from sync.ports import Blobs, Clock, Tables
 
 
@@ -33,6 +33,10 @@ class Builtin:
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
         """What is known of these mail keys; unknown ones are absent."""
         return self._mails.known(mailbox, keys)
+
+    def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
+        """Store the bytes of a mail's attachment; returns the name of the file."""
+        return self._mails.file(key, number, attachment, pieces)
 
     def keep(self, records: Sequence[MailRecord]) -> Kept:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""

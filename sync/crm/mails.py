@@ -21,7 +21,7 @@ from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
 from sync.crm.records import Content, Draft, Seen, Verdict
 from sync.errors import Exists, Retry
 from sync.keys import Keys, bucket
-from sync.model import Kept, Known, MailRecord
+from sync.model import Attachment, Kept, Known, MailRecord
 from sync.ports import Blobs, Row, Tables, Write
 
 TIMELINE = "CrmTimeline"
@@ -91,6 +91,12 @@ class Mails:
         for where, items in outcome.copies.items():
             self._note_copies(where, items, outcome.there.get(where, Seen()))
         return Kept(tuple(outcome.new), tuple(outcome.joined), tuple(outcome.already))
+
+    def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
+        """Store the bytes of an attachment before its mail; returns the file's name."""
+        name = records.attachment_file(self._keys, key, number, attachment)
+        self._blobs.stream(name, pieces)
+        return name
 
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
         """What is known of these mail keys; unknown ones are absent. A copy whose timeline was never completed does

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
 from sync.keys import Keys
-from sync.model import Address, Envelope, MailRecord, Relation
+from sync.model import Address, Attachment, Envelope, Filed, MailRecord, Relation
 from sync.ports import Value, Write
 
 INLINE_BYTES = 30_000  # above this a value goes to a file; the storage takes 32 KB
@@ -140,7 +140,7 @@ def content(keys: Keys, draft: Draft) -> Content:
         values["first"] = draft.first
     if draft.record.html is None or draft.record.text is None:
         return Content(values, None, files, weight + 3 * ROW_BYTES)
-    body, more, heavier = _fitted(keys, draft.record.key, {"html": draft.record.html, "text": draft.record.text})
+    body, more, heavier = _fitted(keys, draft.record.key, _said(draft.record, draft.record.html, draft.record.text))
     return Content(values, body, files | more, weight + heavier + 4 * ROW_BYTES)
 
 
@@ -278,6 +278,34 @@ def packed(units: Sequence[tuple[int, int]], rows: int, weight: int) -> list[lis
             room_rows, room_weight = rows - its_rows, weight - its_weight
         groups[-1].append(position)
     return groups
+
+
+def attachment_file(keys: Keys, key: str, number: int, attachment: Attachment) -> str:
+    """The name of an attachment's file: the same from whichever mailbox it comes."""
+    place = keys.of("attachment", str(number), attachment.name, str(attachment.size))
+    return f"mail/{key}/files/{place[:16]}"
+
+
+def read_attachments(text: str) -> tuple[Filed, ...]:
+    """Attachments from their JSON."""
+    rows = orjson.loads(text) if text else ()
+    return tuple(Filed(Attachment("", *row[:-2]), *row[-2:]) for row in rows)
+
+
+def _said(record: MailRecord, html: str, text: str) -> dict[str, str]:
+    rows = [
+        [one.name, one.content_type, one.size, one.inline, one.content_id, one.kind, filed.file, filed.why]
+        for filed in record.attachments
+        for one in [filed.attachment]
+    ]
+    return {"html": html, "text": text, "files": _dumped(rows) if rows else ""}
+
+
+def _dumped(rows: list[list[Any]]) -> str:
+    try:
+        return orjson.dumps(rows).decode()
+    except orjson.JSONEncodeError:  # half of a surrogate pair
+        return orjson.dumps([[_whole(one) if isinstance(one, str) else one for one in row] for row in rows]).decode()
 
 
 def _headers(envelope: Envelope) -> dict[str, str]:

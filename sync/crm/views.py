@@ -14,7 +14,7 @@ from sync.crm.feed import TABLE
 from sync.crm.mails import TIMELINE
 from sync.errors import BadItem
 from sync.keys import bucket
-from sync.model import Address, Direction
+from sync.model import Address, Direction, Filed
 from sync.ports import Blobs, Row, Tables, Value
 
 _PLACE = re.compile(r"([0-9]{16})\.([a-z][0-9a-f]{32})")
@@ -74,6 +74,7 @@ class Mail:
     attachments: bool
     html: str
     text: str
+    files: tuple[Filed, ...]
     first: str
     relations: tuple[Related, ...]
     sightings: tuple[Sighting, ...]
@@ -152,6 +153,7 @@ class Views:
             attachments=bool(values.get("attachments", False)),
             html=text("html"),
             text=text("text"),
+            files=records.read_attachments(text("files")),
             first=text("first"),
             relations=relations,
             sightings=sightings,

@@ -18,6 +18,8 @@ from requests.adapters import HTTPAdapter
 
 from sync.meter import Meter
 
+# A file of unknown length is held block by block: the SDK's own first block is 64 MB.
+BLOCKS: dict[str, Any] = {"max_single_put_size": 4 * 1024 * 1024, "max_block_size": 4 * 1024 * 1024}
 CONNECTIONS = 32  # above the threads of one worker: nobody waits for a connection or throws one away
 
 # No single effect of a job may take a minute: two more tries, at once, then the error rises and the host counts it.
@@ -52,7 +54,9 @@ def services(connection: str, meter: Meter) -> Services:
     return Services(
         TableServiceClient.from_connection_string(connection, transport=_transport("tables", meter), **TABLE_RETRIES),
         QueueServiceClient.from_connection_string(connection, transport=_transport("queues", meter), **OTHER_RETRIES),
-        BlobServiceClient.from_connection_string(connection, transport=_transport("blobs", meter), **OTHER_RETRIES),
+        BlobServiceClient.from_connection_string(
+            connection, transport=_transport("blobs", meter), **BLOCKS, **OTHER_RETRIES
+        ),
     )
 
 
@@ -62,7 +66,9 @@ def services_by_token(account: str, credential: TokenCredential, meter: Meter) -
     return Services(
         TableServiceClient(tables, credential=credential, transport=_transport("tables", meter), **TABLE_RETRIES),
         QueueServiceClient(queues, credential=credential, transport=_transport("queues", meter), **OTHER_RETRIES),
-        BlobServiceClient(blobs, credential=credential, transport=_transport("blobs", meter), **OTHER_RETRIES),
+        BlobServiceClient(
+            blobs, credential=credential, transport=_transport("blobs", meter), **BLOCKS, **OTHER_RETRIES
+        ),
     )
 
 

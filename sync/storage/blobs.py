@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from azure.core import MatchConditions
@@ -40,6 +41,24 @@ class AzureBlobs:
             self._must_exist(error)
             raise Stale("A file that had to be there is gone.", name) from error
         return str(done["etag"])
+
+    def stream(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Write a file in blocks of 4 MB; it is there as a whole or not at all. Returns its size."""
+        check_name(name)
+        size = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for piece in pieces:
+                size += len(piece)
+                yield piece
+
+        try:
+            self._container.get_blob_client(name).upload_blob(counted(), overwrite=True)
+        except ResourceNotFoundError as error:
+            self._must_exist(error)
+            raise
+        return size
 
     def get(self, name: str, unless: str = "") -> Blob | None:
         """A file, or None where it is absent or still has the version `unless`."""

@@ -82,6 +82,25 @@ class SightingShape(Shape):
     subject: str
 
 
+class AttachmentShape(Shape):
+    """What a mail says of a file that hangs on it."""
+
+    name: str
+    content_type: str
+    size: int = Field(description="In bytes, as the mail says.")
+    inline: bool = Field(description="Shown within the body, which names it by `cid:`.")
+    content_id: str
+    kind: Literal["file", "item", "reference"] = Field(description="A file, a mail in the mail, or a link elsewhere.")
+
+
+class FileShape(Shape):
+    """An attachment as it is kept."""
+
+    attachment: AttachmentShape
+    file: str = Field(description="Names the stored bytes; empty where there are none.")
+    why: str = Field(description="Why there are no bytes.")
+
+
 class MailShape(Shape):
     """A mail with everything beside it."""
 
@@ -100,6 +119,7 @@ class MailShape(Shape):
     attachments: bool
     html: str = Field(description="The body as safe HTML; empty for a plain-text mail.")
     text: str = Field(description="The body as plain text.")
+    files: list[FileShape] = Field(description="What hangs on it.")
     first: str = Field(description="The other mail with the same Message-ID and another subject, if there is one.")
     relations: list[RelatedShape]
     sightings: list[SightingShape]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sync.errors import Stale
+from sync.errors import Stale, TooLarge
 from sync.keys import Keys
 from sync.meter import Meter
 from sync.ports import Blob, Blobs
@@ -136,3 +137,31 @@ def test_each_call_is_one_request(blobs: Blobs, meter: Meter) -> None:
     blobs.delete("a")
 
     assert meter.counts() == {"blobs": 4, "blobs_bytes": 3}
+
+
+def test_a_file_may_come_piece_by_piece(storage: Storage) -> None:
+    size = storage.blobs.stream("a/large", (bytes([number]) * (1024 * 1024) for number in range(9)))
+
+    found = storage.blobs.get("a/large")
+    assert size == 9 * 1024 * 1024
+    assert found is not None
+    assert found.data[:: 1024 * 1024] == bytes(range(9))
+    assert storage.blobs.stream("a/large", iter([b"small"])) == 5
+    assert storage.blobs.stream("a/empty", iter([])) == 0
+
+
+def test_a_file_whose_pieces_break_off_is_as_it_was_before(storage: Storage) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"x" * (5 * 1024 * 1024)
+        raise TooLarge("more than was said")
+
+    storage.blobs.put("a/there", b"before")
+
+    for name in ("a/there", "a/new"):
+        with pytest.raises(TooLarge):
+            storage.blobs.stream(name, pieces())
+
+    there = storage.blobs.get("a/there")
+    assert there is not None
+    assert there.data == b"before"
+    assert storage.blobs.get("a/new") is None

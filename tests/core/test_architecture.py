@@ -48,6 +48,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "work",
         (
+            "sync/attachments.py",
             "sync/capture.py",
             "sync/dispatch.py",
             "sync/fanout.py",
@@ -56,6 +57,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/page.py",
             "sync/run.py",
             "sync/state.py",
+            "sync/work.py",
             "sync/world.py",
         ),
     ),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sync.crm import records
 from sync.crm.records import Draft, Seen
-from sync.model import Address, MailRecord, Person, Relation
+from sync.model import Address, Attachment, Filed, MailRecord, Person, Relation
 from tests.builders import CLIENT, COLLEAGUE, KEYS, NOON, an_address, an_envelope
 
 KEY = "m" + "a" * 32
@@ -272,3 +272,27 @@ def test_a_mail_never_weighs_less_than_it_takes_as_json(text: str) -> None:
 )
 def test_a_further_copy_is_noted_once(seen: Seen, copy: bool) -> None:
     assert records.decide(a_draft(), mark("Review"), seen).copy is copy
+
+
+def test_attachments_come_back_as_they_were_kept() -> None:
+    file = Filed(Attachment("AAMk", "a\ud800.pdf", "application/pdf", 70, False, "", "file"), "mail/m/files/0")
+    link = Filed(Attachment("AAMl", "plan", "", 0, True, "cid", "reference"), why="A link.")
+    draft = Draft(KEY, replace(a_record(), attachments=(file, link)))
+
+    body = records.content(KEYS, draft).body
+
+    assert body is not None
+    found = records.read_attachments(str(body["files"]))
+    assert [(one.attachment.name, one.file, one.why) for one in found] == [
+        ("a?.pdf", "mail/m/files/0", ""),
+        ("plan", "", "A link."),
+    ]
+    assert found[1].attachment == replace(link.attachment, id="")
+    assert records.read_attachments("") == ()
+
+
+def test_an_attachments_file_is_named_alike_from_every_mailbox() -> None:
+    one = Attachment("AAMk", "a.pdf", "application/pdf", 70, False, "", "file")
+
+    assert records.attachment_file(KEYS, KEY, 0, one) == records.attachment_file(KEYS, KEY, 0, replace(one, id="other"))
+    assert records.attachment_file(KEYS, KEY, 0, one) != records.attachment_file(KEYS, KEY, 1, one)
