@@ -267,8 +267,10 @@ def correspondents(one: Json) -> list[tuple[str, str]]:
 
 def filled(ask: Callable[..., Json], user: str, kept: list[Json]) -> Iterator[list[Json]]:
     """Messages with clean HTML and text, about 8 MB at a time."""
-    cleaner = nh3.Cleaner(url_schemes=SCHEMES)
-    with_images = nh3.Cleaner(url_schemes=SCHEMES | {"cid"}, attribute_filter=own_images)
+    attributes = {tag: names - {"cite"} for tag, names in nh3.ALLOWED_ATTRIBUTES.items()}
+    same = {"attributes": attributes, "url_relative": "deny"}
+    cleaner = nh3.Cleaner(tags=nh3.ALLOWED_TAGS - {"img"}, url_schemes=SCHEMES, **same)
+    with_images = nh3.Cleaner(url_schemes=SCHEMES | {"cid"}, attribute_filter=own_images, **same)
     ready: list[Json] = []
     size = 0
     for at in range(0, len(kept), 20):

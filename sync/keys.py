@@ -7,7 +7,7 @@ change while state exists: every row is found by it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
@@ -18,7 +18,7 @@ BUCKETS = "0123456789abcdef"
 class Keys:
     """Digests under one secret of 16 to 64 bytes."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
 
     def of(self, purpose: str, *parts: str) -> str:
         """32 hex digits for `parts`; `purpose` keeps digests of different things apart."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import os
 from collections.abc import Mapping
@@ -12,8 +11,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sync.errors import BadSettings
+from sync.policy import MatchingPolicy
 
 PREFIX = "ACCORD_"
+AZURITE = "UseDevelopmentStorage=true"
+ENDPOINTS = ("blobendpoint", "queueendpoint", "tableendpoint")
 
 
 class Settings(BaseSettings):
@@ -22,7 +24,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", case_sensitive=True, populate_by_name=False)
 
     storage: SecretStr = Field(default=SecretStr(""), alias="AzureWebJobsStorage")
-    storage_account: str = Field(default="", alias="AzureWebJobsStorage__accountName")
+    storage_account: str = Field(default="", alias="AzureWebJobsStorage__accountName", pattern=r"^([a-z0-9]{3,24})?$")
     storage_client_id: str = Field(default="", alias="AzureWebJobsStorage__clientId")
     tick: str = Field(alias="SYNC_TICK", min_length=9)
     tenant_id: str = Field(alias="ACCORD_TENANT_ID", pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
@@ -50,10 +52,28 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: SecretStr) -> SecretStr:
         try:
             size = len(base64.b64decode(value.get_secret_value(), validate=True))
-        except binascii.Error:
+        except ValueError:
             raise ValueError("is not base64") from None
         if not 16 <= size <= 64:
             raise ValueError("holds 16 to 64 bytes in base64")
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _connects(cls, value: SecretStr) -> SecretStr:
+        problem = _connection_problem(value.get_secret_value())
+        if problem:
+            raise ValueError(f"is no connection string of a storage account: {problem}")
+        return value
+
+    @field_validator("internal_domains")
+    @classmethod
+    def _plain_domains(cls, value: str) -> str:
+        try:
+            MatchingPolicy(internal_domains=_listed(value))
+        except ValidationError as refused:
+            why = str(refused.errors(include_input=False)[0]["msg"]).removeprefix("Value error, ")
+            raise ValueError(f"names what is no domain: {why}") from None
         return value
 
     @model_validator(mode="after")
@@ -68,7 +88,7 @@ class Settings(BaseSettings):
 
     def domains(self) -> tuple[str, ...]:
         """Internal domains as a list: commas or spaces between them."""
-        return tuple(self.internal_domains.replace(",", " ").split())
+        return _listed(self.internal_domains)
 
 
 NAMES = tuple(str(field.alias) for field in Settings.model_fields.values())
@@ -89,6 +109,30 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise BadSettings(problems)
     return settings
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def _connection_problem(text: str) -> str:
+    """What keeps a connection string from being understood, as the storage libraries would; never part of the string.
+
+    https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
+    """
+    if text in ("", AZURITE):
+        return ""
+    pairs = [part.partition("=") for part in text.removesuffix(";").split(";")]
+    parts = {name.lower(): value for name, _, value in pairs}
+    if len(parts) < len(pairs) or not all(name.isalpha() and value.strip() for name, value in parts.items()):
+        return "it is made of Name=value, each once, with semicolons between"
+    if any(not parts[name].startswith(("https://", "http://")) for name in ENDPOINTS if name in parts):
+        return "its endpoints are addresses that begin with https://"
+    if "accountkey" in parts:
+        named = "accountname" in parts
+    else:
+        named = "sharedaccesssignature" in parts and ("accountname" in parts or all(one in parts for one in ENDPOINTS))
+    return "" if named else "it needs AccountName with AccountKey, or a SharedAccessSignature with all endpoints"
 
 
 def _unknown(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def world() -> World:
 
 def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | None = None) -> Site:
     """All objects for these settings."""
+    logging.getLogger("msal").setLevel(logging.WARNING)  # the storage does the same for its own libraries
     meter = Meter()
     now = clock or _now
     if settings.storage.get_secret_value():

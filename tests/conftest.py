@@ -14,7 +14,7 @@ from dev.memory import ManualClock, MemoryBlobs, MemoryQueue, MemoryTables
 from sync.meter import Meter
 from sync.storage import Storage, open_storage, prepare
 
-ACCOUNTS = 300
+ACCOUNTS = 600
 
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=300, deadline=None, database=None, print_blob=True)

@@ -1,7 +1,8 @@
 """Addresses to people. The rows are the truth; one sorted list of digests answers "nobody" without asking them.
 
 The list is a file of 8 bytes a digest, 8 MB for a million addresses. It only grows: a digest too many costs one
-question to the rows. An address that is not in it is nobody's, without any request.
+question to the rows. An address that is not in it is nobody's, without any request. A file that is not there, as on the
+first day or after somebody deleted it, is made from the rows before anybody is taken for unknown.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CONFIRMED = 50_000
 GROUP_ROWS = 100
 PARTITIONS = 256
 ANSWER_ROWS = 1000  # the storage answers with so many rows at once
+SCAN_REQUESTS = 20  # more than this no page of mail costs
 TRIES = 10
 
 
@@ -47,22 +49,40 @@ class Addresses:
         self._loading = threading.Lock()
         self._confirmed: OrderedDict[str, tuple[datetime, tuple[Person, ...]]] = OrderedDict()
         self._confirming = threading.Lock()
+        self._changes = 0  # by this worker: an answer that was asked for before one is not remembered
 
     def people(self, addresses: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
         """Whose these addresses are, by folded address; unknown ones are absent."""
         now = self._clock()
         numbers = self._fresh(now)
+        changes = self._changes
         found: dict[str, tuple[Person, ...]] = {}
+        unconfirmed: list[str] = []
+        number, count = self._keys.number, len(numbers)
         for folded in set(map(fold, addresses)):
-            known = self._remembered(folded, now)
+            known = self._remembered(folded, now) if folded in self._confirmed else None
             if known is None:
-                if not _holds(numbers, self._keys.number("address", folded)):
-                    continue
-                known = self._ask(folded)
-                self._remember(folded, now, known)
-            if known:
+                digest = number("address", folded)
+                place = bisect_left(numbers, digest)
+                if place != count and numbers[place] == digest:
+                    unconfirmed.append(folded)
+            elif known:
                 found[folded] = known
+        confirmed = self._confirm(unconfirmed, count, now, changes) if unconfirmed else {}
+        found.update((folded, confirmed[folded]) for folded in unconfirmed if confirmed[folded])
         return found
+
+    def _confirm(
+        self, addresses: Sequence[str], count: int, now: datetime, changes: int
+    ) -> dict[str, tuple[Person, ...]]:
+        """Ask the rows, for all at once where that takes fewer requests: at least these addresses."""
+        requests = count // ANSWER_ROWS + 1
+        if len(addresses) > requests <= SCAN_REQUESTS:
+            answers = {**dict.fromkeys(addresses, ()), **self._ask_all()}
+        else:
+            answers = {folded: self._ask(folded) for folded in addresses}
+        self._remember(answers, now, changes)
+        return answers
 
     def asked(self, addresses: Iterable[str]) -> dict[str, tuple[Person, ...]]:
         """Whose these addresses are, from the rows as they are now, for whoever is about to change them."""
@@ -110,14 +130,10 @@ class Addresses:
         self._forget(address for address, _ in entries)
 
     def rebuild(self) -> int:
-        """Make the list anew from the rows; returns how many digests it has. For the day the file is lost."""
-        for _ in range(TRIES):
-            blob = self._blobs.get(FILE)
-            rows = self._tables.scan(TABLE, select=("address",))
-            numbers = array("Q", sorted({self._number(str(row.values["address"])) for row in rows}))
-            if self._put(numbers, blob.version if blob else ""):
-                return len(numbers)
-        raise Retry("Other workers are changing the list of addresses.", after=5)
+        """Make the list anew from the rows, as a worker does that finds none; returns how many digests it has."""
+        with self._loading:
+            self._make()
+            return len(self._numbers)
 
     def _number(self, folded: str) -> int:
         return self._keys.number("address", folded)
@@ -146,19 +162,22 @@ class Addresses:
         with self._loading:
             self._look(self._clock())
 
+    # These three are called with `_loading` held.
+
     def _look(self, now: datetime) -> None:
         blob = self._blobs.get(FILE, unless=self._version)
         if blob is not None:
             self._numbers, self._version = unpacked(blob.data), blob.version
+        elif not self._version:
+            self._make()
         self._loaded = now
 
-    def _list(self, numbers: set[int]) -> None:
+    def _make(self) -> None:
         for _ in range(TRIES):
-            self._load()
-            with self._loading:
-                have, version = self._numbers, self._version
-            missing = [number for number in numbers if not _holds(have, number)]
-            if not missing or self._put(array("Q", sorted([*have, *missing])), version):
+            blob = self._blobs.get(FILE)
+            rows = self._tables.scan(TABLE, select=("address",))
+            numbers = array("Q", sorted({self._number(str(row.values["address"])) for row in rows}))
+            if self._put(numbers, blob.version if blob else ""):
                 return
         raise Retry("Other workers are changing the list of addresses.", after=5)
 
@@ -167,9 +186,20 @@ class Addresses:
             written = self._blobs.put(FILE, packed(numbers), version)
         except Stale:
             return False
-        with self._loading:
-            self._numbers, self._version = numbers, written
+        self._numbers, self._version = numbers, written
         return True
+
+    def _list(self, numbers: set[int]) -> None:
+        for _ in range(TRIES):
+            with self._loading:
+                self._look(self._clock())
+                missing = [number for number in numbers if not _holds(self._numbers, number)]
+                if not missing or self._put(array("Q", sorted([*self._numbers, *missing])), self._version):
+                    return
+                if self._blobs.get(FILE) is None:  # lost while this worker was running; the rows are written already
+                    self._make()
+                    return
+        raise Retry("Other workers are changing the list of addresses.", after=5)
 
     # -- answers of the rows, remembered for a while
 
@@ -179,6 +209,12 @@ class Addresses:
         rows = self._tables.rows(TABLE, digest[:2], f"{digest}|", f"{digest}}}")
         return tuple(map(_person, rows))
 
+    def _ask_all(self) -> dict[str, tuple[Person, ...]]:
+        found: dict[str, list[Person]] = defaultdict(list)
+        for row in self._tables.scan(TABLE):
+            found[str(row.values["address"])].append(_person(row))
+        return {folded: tuple(people) for folded, people in found.items()}
+
     def _remembered(self, folded: str, now: datetime) -> tuple[Person, ...] | None:
         with self._confirming:
             held = self._confirmed.get(folded)
@@ -187,15 +223,19 @@ class Addresses:
             self._confirmed.move_to_end(folded)
             return held[1]
 
-    def _remember(self, folded: str, now: datetime, people: tuple[Person, ...]) -> None:
+    def _remember(self, answers: Mapping[str, tuple[Person, ...]], now: datetime, changes: int) -> None:
         with self._confirming:
-            self._confirmed[folded] = now, people
-            self._confirmed.move_to_end(folded)
-            if len(self._confirmed) > CONFIRMED:
+            if changes != self._changes:
+                return
+            for folded, people in answers.items():
+                self._confirmed[folded] = now, people
+                self._confirmed.move_to_end(folded)
+            while len(self._confirmed) > CONFIRMED:
                 self._confirmed.popitem(last=False)
 
     def _forget(self, addresses: Iterable[str]) -> None:
         with self._confirming:
+            self._changes += 1
             for address in addresses:
                 self._confirmed.pop(fold(address), None)
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from operator import itemgetter
 
 from sync.errors import BadItem
 from sync.keys import fold
@@ -20,9 +23,14 @@ ADDRESS_LENGTH = 320
 NAME_LENGTH = 400
 ADDRESSES = 50  # of one contact
 ROW_LINES = 2_000  # a quoted cell that runs over more lines was never closed
+LINE_LENGTH = 500_000  # nobody's contact
+PIECES = 1_000  # of what stands in the columns of addresses of one row
+BAD_ADDRESSES = 5  # named one by one in a row
 ERRORS = 1_000  # with more than this many it is no file of contacts
+ROWS = 250_000  # as many as one request can take in
 DELIMITERS = (",", ";", "\t")
 
+_BEGINNING = itemgetter(slice(LINE_LENGTH + 1))
 # Header names without spaces, punctuation and letter case.
 _MAIL = re.compile(
     r"(?:primary|secondary|main|other|work|business|home|private|personal|company|alternate|additional|contact)?"
@@ -80,22 +88,23 @@ def decode(data: bytes) -> str:
 
 def read(text: str) -> CsvContacts:
     """Read a file. Raises BadItem where it has no header with a column of mail addresses."""
-    lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    start, delimiter, columns = _header(lines)
+    lines = _Lines(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    delimiter, columns = _header(lines)
     contacts: list[CsvContact] = []
     errors: list[tuple[int, str]] = []
-    for line, cells, problem in _rows(lines, start, delimiter, columns.count):
-        if len(errors) >= ERRORS:
-            errors.append((line, f"More than {ERRORS} errors: this row and those after it were not read."))
+    for rows, (line, cells, problem) in enumerate(_rows(lines, delimiter, columns.count)):
+        if len(errors) >= ERRORS or rows >= ROWS:
+            too_many = f"{ERRORS} errors" if rows < ROWS else f"{ROWS} rows"
+            errors = [*errors[:ERRORS], (line, f"More than {too_many}: this row and those after it were not read.")]
             break
         if problem:
             errors.append((line, problem))
-            continue
-        contact, complaints = _contact(line, cells, columns)
-        errors += [(line, complaint) for complaint in complaints]
-        if contact is not None:
-            contacts.append(contact)
-    return CsvContacts(tuple(contacts), tuple(errors))
+        elif any(map(str.strip, cells)):
+            contact, complaints = _contact(line, cells, columns)
+            errors += [(line, complaint) for complaint in complaints]
+            if contact is not None:
+                contacts.append(contact)
+    return CsvContacts(tuple(contacts), tuple(errors[: ERRORS + 1]))
 
 
 def address(text: str) -> str:
@@ -111,21 +120,49 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROLS.sub(" ", whole).split())
 
 
-def _header(lines: Sequence[str]) -> tuple[int, str, _Columns]:
-    """Where the rows begin, what separates their cells, and which cell is what."""
-    start = next((position for position, line in enumerate(lines) if line.strip()), 0)
-    told = _TOLD.fullmatch(lines[start].strip()) if lines else None
+@dataclass(slots=True)
+class _Lines:
+    """The lines of a file from `number` on. They are read when they are asked for: a file may have millions."""
+
+    file: Iterator[str]
+    number: int = 1
+    ahead: deque[str] = field(default_factory=deque)
+
+    def look(self) -> deque[str]:
+        """The next lines, as many as a row may take or as are left, each with its line break."""
+        self.ahead.extend(map(_BEGINNING, islice(self.file, ROW_LINES - len(self.ahead))))
+        return self.ahead
+
+    def drop(self, count: int) -> None:
+        """Go on behind so many of these lines."""
+        self.number += count
+        deque(islice(iter(self.ahead.popleft, None), count), maxlen=0)
+
+    def skip_blank(self) -> bool:
+        """Go to the next line with anything on it; whether there is one."""
+        while ahead := self.look():
+            blank = len(list(takewhile(str.isspace, ahead)))
+            if not blank:
+                return True
+            self.drop(blank)
+        return False
+
+
+def _header(lines: _Lines) -> tuple[str, _Columns]:
+    """What separates the cells of a row, and which cell is what. The rows are next."""
+    told = _TOLD.fullmatch(lines.ahead[0].strip()) if lines.skip_blank() else None
     if told:  # a first line that Excel understands
-        start += 1
+        lines.drop(1)
     found: list[tuple[bool, int, int, int, int, str, _Columns]] = []
     for delimiter in (told[1],) if told else DELIMITERS:
-        cells, used, closed = _record(lines, start, delimiter)
+        cells, used, closed = _record(lines, delimiter)
         columns = _columns(cells)
-        found.append((closed, len(columns.mail), columns.count, -len(found), start + used, delimiter, columns))
-    closed, mail, _, _, after, delimiter, columns = max(found, key=lambda one: one[:4])
+        found.append((closed, len(columns.mail), columns.count, -len(found), used, delimiter, columns))
+    closed, mail, _, _, used, delimiter, columns = max(found, key=lambda one: one[:4])
     if not (closed and mail):
         raise BadItem("line 1", "The file has no column of mail addresses: name one of its columns Email.")
-    return after, delimiter, columns
+    lines.drop(used)
+    return delimiter, columns
 
 
 def _columns(header: Sequence[str]) -> _Columns:
@@ -142,61 +179,51 @@ def _columns(header: Sequence[str]) -> _Columns:
     )
 
 
-def _rows(lines: Sequence[str], start: int, delimiter: str, count: int) -> Iterator[tuple[int, list[str], str]]:
+def _rows(lines: _Lines, delimiter: str, count: int) -> Iterator[tuple[int, list[str], str]]:
     """(line, cells, what is wrong with the row). After a row that may have swallowed others, the next line is next."""
-    position = start
-    while position < len(lines):
-        line = position + 1
-        cells, used, closed = _record(lines, position, delimiter)
-        position += used
-        if not any(map(str.strip, cells)):
-            continue
-        if closed and len(cells) == count:
+    while lines.skip_blank():
+        line = lines.number
+        cells, used, closed = _record(lines, delimiter)
+        good = not any(map(str.strip, cells)) or (closed and len(cells) == count)
+        lines.drop(used if good else 1)
+        if good:
             yield line, cells, ""
-            continue
-        position = line
-        if closed:
+        elif closed:
             yield line, [], f"The row has {len(cells)} columns, the header has {count}."
         else:
             yield line, [], "The row cannot be read: a quotation mark is not closed, or a cell is far too long."
 
 
-def _record(lines: Sequence[str], position: int, delimiter: str) -> tuple[list[str], int, bool]:
+def _record(lines: _Lines, delimiter: str) -> tuple[list[str], int, bool]:
     """The cells of the row that begins here, how many lines it takes, and whether it ends at all."""
+    ahead = lines.look()
+    if ahead and len(ahead[0]) > LINE_LENGTH:
+        return ["?"], 1, False
     try:
-        return *_parsed(lines[position : position + ROW_LINES], delimiter, strict=True), True
+        reader = csv.reader(ahead, delimiter=delimiter, strict=True)
+        return next(reader, []), reader.line_num, True
     except csv.Error:
         pass  # a quotation mark is never closed, or stands where none may: then the row is this line at most
     try:
-        cells, asked = _parsed(lines[position : position + 1], delimiter, strict=False)
+        reader = csv.reader([ahead[0], ""], delimiter=delimiter)
+        cells = next(reader)
     except csv.Error:
         return ["?"], 1, False
-    return cells, 1, asked == 1
-
-
-def _parsed(lines: Sequence[str], delimiter: str, strict: bool) -> tuple[list[str], int]:
-    """The first row of these lines, and how many lines the reader asked for."""
-    asked = 0
-
-    def source() -> Iterator[str]:
-        nonlocal asked
-        for line in lines:
-            asked += 1
-            yield line
-        asked += 1
-
-    return next(csv.reader(source(), delimiter=delimiter, strict=strict), []), asked
+    return cells, 1, reader.line_num == 1
 
 
 def _contact(line: int, cells: Sequence[str], columns: _Columns) -> tuple[CsvContact | None, list[str]]:
     good: dict[str, None] = {}
-    complaints: list[str] = []
-    for piece in _pieces(cells[place] for place in columns.mail):
+    bad: list[str] = []
+    for piece in islice(_pieces(cells[place] for place in columns.mail), PIECES):
         known = address(piece)
         if known:
             good[known] = None
         else:
-            complaints.append(f"{one_line(piece)[:80]!r} is not a mail address.")
+            bad.append(piece)
+    complaints = [f"{one_line(piece[:400])[:80]!r} is not a mail address." for piece in bad[:BAD_ADDRESSES]]
+    if len(bad) > BAD_ADDRESSES:
+        complaints = [f"More than {BAD_ADDRESSES} texts of the row are not mail addresses."]
     if len(good) > ADDRESSES:
         complaints.append(f"The row has more than {ADDRESSES} mail addresses; the others were left out.")
     if not good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Services:
 
 def services(connection: str, meter: Meter) -> Services:
     """The account that a connection string names."""
+    _quiet()
     return Services(
         TableServiceClient.from_connection_string(connection, transport=_transport("tables", meter), **TABLE_RETRIES),
         QueueServiceClient.from_connection_string(connection, transport=_transport("queues", meter), **OTHER_RETRIES),
@@ -62,6 +64,7 @@ def services(connection: str, meter: Meter) -> Services:
 
 def services_by_token(account: str, credential: TokenCredential, meter: Meter) -> Services:
     """An account of Azure's public cloud, entered with a token instead of a key."""
+    _quiet()
     tables, queues, blobs = (f"https://{account}.{kind}.core.windows.net" for kind in ("table", "queue", "blob"))
     return Services(
         TableServiceClient(tables, credential=credential, transport=_transport("tables", meter), **TABLE_RETRIES),
@@ -81,6 +84,14 @@ def create_absent(account: Services, tables: tuple[str, ...], queues: tuple[str,
             account.queues.create_queue(queue)
     with suppress(ResourceExistsError):
         account.blobs.create_container(container)
+
+
+def _quiet() -> None:
+    """Keep the address of each request, with its row keys, out of the log; a level that somebody chose stays."""
+    for name in ("azure", "urllib3"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
 
 
 def _transport(kind: str, meter: Meter) -> RequestsTransport:

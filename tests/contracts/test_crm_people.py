@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from sync.crm.builtin import Builtin
 from sync.crm.people import ImportReport
 from sync.errors import BadItem
 from sync.model import Person
-from sync.ports import Tables
+from sync.ports import Row, Tables
 from sync.storage import Storage
 from tests.builders import KEYS
 from tests.contracts.crm_world import Counting, Interrupted, all_changes, gapless
@@ -143,8 +144,8 @@ def test_a_digest_in_the_list_without_a_row_is_nobody(storage: Storage, clock: M
 
 def test_a_lost_list_is_made_anew_from_the_rows(storage: Storage, clock: ManualClock) -> None:
     another(storage, clock).import_contacts(csv_of([(f"P{number}", f"p{number}@x.example") for number in range(20)]))
-    storage.blobs.delete(addresses.FILE)
     crm = another(storage, clock)
+    storage.blobs.put(addresses.FILE, b"")
     assert names(crm, "p7@x.example") == []
 
     assert crm.rebuild_addresses() == 20
@@ -398,3 +399,151 @@ def test_importing_again_reads_in_stretches_and_not_one_by_one(clock: ManualCloc
 
     assert report == ImportReport(0, 3000)
     assert len(tables.reads) <= 256 + 16
+
+
+# -- from vCards
+
+
+def vcards_of(people: Sequence[tuple[str, str]]) -> str:
+    cards = (f"BEGIN:VCARD\nVERSION:3.0\nFN:{name}\nEMAIL:{address}\nEND:VCARD\n" for name, address in people)
+    return "".join(cards)
+
+
+def test_importing_vcards_twice_changes_nothing(storage: Storage, clock: ManualClock) -> None:
+    people = [(f"P{number}", f"p{number}@x.example") for number in range(120)]
+    first = another(storage, clock).import_vcards(vcards_of(people))
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+
+    second = crm.import_vcards(vcards_of(people))
+
+    assert (first, second) == (ImportReport(120, 0), ImportReport(0, 120))
+    assert tables.writes == []
+    assert len(crm.contacts(200)[0]) == 120
+
+
+def test_the_same_people_as_csv_and_as_vcards_are_the_same_contacts(crm: Builtin) -> None:
+    people = [("Rosa", ROSA), ("Eve", "eve@client.example")]
+    crm.import_contacts(csv_of(people))
+
+    assert crm.import_vcards(vcards_of(people)) == ImportReport(0, 2)
+    assert crm.import_vcards(vcards_of([("Rosa", f"r@home.example\nEMAIL:{ROSA}")])) == ImportReport(1, 0)
+    assert {one.name: one.addresses for one in crm.contacts(10)[0]} == {
+        "Rosa": (ROSA, "r@home.example"),
+        "Eve": ("eve@client.example",),
+    }
+
+
+def test_errors_name_the_line_a_card_begins_in_and_all_beside_it_is_imported(crm: Builtin) -> None:
+    text = vcards_of([("Rosa", ROSA), ("Ben", "none"), ("Eve", "eve@client.example")])
+
+    report = crm.import_vcards(text)
+
+    assert (report.imported, report.unchanged) == (2, 0)
+    assert report.errors == (
+        (6, "'none' is not a mail address."),
+        (6, "The card has no mail address that can be used."),
+    )
+    assert (names(crm, ROSA), names(crm, "eve@client.example")) == (["Rosa"], ["Eve"])
+
+
+def test_a_file_without_vcards_is_refused(crm: Builtin) -> None:
+    with pytest.raises(BadItem, match="holds no vCard"):
+        crm.import_vcards(csv_of([("Rosa", ROSA)]))
+
+
+# -- the list of addresses is lost
+
+
+def test_a_worker_that_finds_no_list_takes_nobody_for_unknown(storage: Storage, clock: ManualClock) -> None:
+    another(storage, clock).import_contacts(csv_of([(f"P{number}", f"p{number}@x.example") for number in range(20)]))
+    storage.blobs.delete(addresses.FILE)
+
+    assert names(another(storage, clock), "p7@x.example") == ["P7"]
+    blob = storage.blobs.get(addresses.FILE)
+    assert blob is not None
+    assert len(blob.data) == 8 * 20
+
+
+def test_a_new_deployment_looks_for_rows_once(storage: Storage, clock: ManualClock) -> None:
+    tables = Counting(storage.tables)
+
+    for _ in range(3):
+        assert names(another(storage, clock, tables), ROSA) == []
+
+    assert tables.reads == ["CrmAddresses"]
+
+
+def test_a_running_worker_whose_list_was_lost_adds_a_contact_and_loses_none(
+    storage: Storage, clock: ManualClock
+) -> None:
+    crm = another(storage, clock)
+    crm.save_contact("Rosa", [ROSA])
+    storage.blobs.delete(addresses.FILE)
+
+    crm.save_contact("Eve", ["eve@client.example"])
+
+    for worker in (crm, another(storage, clock)):
+        assert [names(worker, one) for one in (ROSA, "eve@client.example")] == [["Rosa"], ["Eve"]]
+
+
+def test_workers_that_find_no_list_at_the_same_time_all_recover(storage: Storage, clock: ManualClock) -> None:
+    another(storage, clock).save_contact("Rosa", [ROSA])
+    storage.blobs.delete(addresses.FILE)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: names(another(storage, clock), ROSA), range(4)))
+
+    assert found == [["Rosa"]] * 4
+
+
+# -- many at once
+
+
+def test_a_page_full_of_known_people_is_confirmed_in_one_go(storage: Storage, clock: ManualClock) -> None:
+    people = [(f"P{number}", f"p{number}@x.example") for number in range(60)]
+    another(storage, clock).import_contacts(csv_of(people))
+    another(storage, clock).save_contact("Front Desk", ["p7@x.example"])
+    tables = Counting(storage.tables)
+    crm = another(storage, clock, tables)
+
+    found = crm.people([address for _, address in people[:40]])
+
+    assert len(found) == 40
+    assert sorted(one.name for one in found["p7@x.example"]) == ["Front Desk", "P7"]
+    assert len(crm.people([address for _, address in people])) == 60
+    assert tables.reads == ["CrmAddresses"]
+
+
+def test_a_few_among_many_people_are_asked_for_one_by_one(clock: ManualClock) -> None:
+    people = [(f"P{number}", f"p{number}@x.example") for number in range(3000)]
+    tables, blobs = Counting(MemoryTables()), MemoryBlobs()
+    Builtin(tables, blobs, KEYS, clock).import_contacts(csv_of(people))
+    tables.reads.clear()
+
+    found = Builtin(tables, blobs, KEYS, clock).people([address for _, address in people[:4]])
+
+    assert len(found) == 4
+    assert tables.reads == ["CrmAddresses"] * 4
+
+
+def test_an_answer_that_a_change_has_overtaken_is_not_remembered(clock: ManualClock) -> None:
+    class Slow(MemoryTables):
+        """Tables where a contact is saved while an answer is on its way."""
+
+        overtaken: Callable[[], object] | None = None
+
+        def rows(self, *given: Any, **options: Any) -> Iterator[Row]:
+            answer = list(super().rows(*given, **options))
+            overtaken, self.overtaken = self.overtaken, None
+            if overtaken:
+                overtaken()
+            return iter(answer)
+
+    tables = Slow()
+    crm = Builtin(tables, MemoryBlobs(), KEYS, clock)
+    crm.save_contact("Rosa", [ROSA])
+    tables.overtaken = lambda: crm.save_contact("Ben", [ROSA])
+
+    assert names(crm, ROSA) == ["Rosa"]
+    assert sorted(names(crm, ROSA)) == ["Ben", "Rosa"]

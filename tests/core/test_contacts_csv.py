@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +181,69 @@ def test_a_file_of_nothing_but_errors_is_not_read_to_its_end() -> None:
 
     assert len(found.errors) == contacts_csv.ERRORS + 1
     assert "not read" in found.errors[-1][1]
+
+
+def test_a_row_with_a_million_bad_addresses_is_one_complaint() -> None:
+    found = read("Name,Email\nRosa,r@client.example;" + "x;" * 60_000 + "\nBen," + "a;" * 60_000 + "\n")
+
+    assert found.contacts == (CsvContact(2, "Rosa", ("r@client.example",)),)
+    assert found.errors == (
+        (2, "More than 5 texts of the row are not mail addresses."),
+        (3, "More than 5 texts of the row are not mail addresses."),
+        (3, "The row has no mail address that can be used."),
+    )
+
+
+def test_there_are_never_more_errors_than_allowed_and_one_that_says_so() -> None:
+    found = read("Name,Email\n" + "Rosa,a;b;c;d\n" * 5_000)
+
+    assert len(found.errors) == contacts_csv.ERRORS + 1
+    assert "More than 1000 errors" in found.errors[-1][1]
+
+
+def test_a_line_far_too_long_is_an_error_and_the_next_is_read() -> None:
+    found = read("Name,Email\n" + "x," * 400_000 + "\nRosa,r@client.example\n")
+
+    assert [one.name for one in found.contacts] == ["Rosa"]
+    assert [line for line, _ in found.errors] == [2]
+
+
+def test_blank_lines_within_a_quotation_that_fails_are_counted_and_passed_over() -> None:
+    found = read('Name,Email\n"Ben\n\n \n" x"\n\nRosa,r@client.example')
+
+    assert [(one.line, one.name) for one in found.contacts] == [(7, "Rosa")]
+
+
+def test_rows_beyond_what_one_request_can_take_are_not_read() -> None:
+    found = read("Name,Email\n" + ",\n" * contacts_csv.ROWS + "Rosa,r@client.example\n")
+
+    assert found.contacts == ()
+    assert found.errors == (
+        (contacts_csv.ROWS + 2, "More than 250000 rows: this row and those after it were not read."),
+    )
+
+
+RUBBISH = {
+    "blank lines": lambda: "Email\n" + "\n" * 20_000_000,
+    "lines of commas": lambda: "Email,Name\n" + ",\n" * 9_000_000,
+    "one line": lambda: "Email,Name\n" + "," * 20_000_000,
+    "a header": lambda: "Email," * 3_000_000,
+    "quotation marks that are not closed": lambda: "Email,Name\n" + ('"' + "\n" * 1_998 + '",\n') * 10_000,
+    "long cells": lambda: "Email,Name\n" + ('"' + "x" * 130_000 + "\n") * 150,
+    "bad addresses": lambda: "Email,Name\n" + ("a;" * 60_000 + ",x\n") * 160,
+}
+
+
+@pytest.mark.parametrize("name", RUBBISH)
+def test_twenty_megabytes_of_rubbish_are_read_in_seconds(name: str) -> None:
+    rubbish = RUBBISH[name]()
+    started = time.process_time()
+
+    with suppress(BadItem):
+        found = read(rubbish)
+        assert len(found.contacts) + len(found.errors) <= contacts_csv.ERRORS + 1
+
+    assert time.process_time() - started < 5
 
 
 @given(st.lists(st.text(alphabet='ab@.,;"\n\r \t\x00é', max_size=40), max_size=12))
