@@ -7,6 +7,7 @@ change while state exists: every row is found by it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -27,6 +28,17 @@ class Keys:
     def number(self, purpose: str, *parts: str) -> int:
         """64 bits for `parts`, for compact indexes."""
         return int.from_bytes(self._digest(8, purpose, parts), "big")
+
+    def numbers(self, purpose: str, texts: Iterable[str]) -> list[int]:
+        """`number` of each of these texts, for pages full of them."""
+        keyed = _keyed(self.secret, 8, purpose)
+        found = []
+        for text in texts:
+            raw = text.encode("utf-8", "surrogatepass")
+            hashed = keyed.copy()
+            hashed.update(len(raw).to_bytes(4, "big") + raw)
+            found.append(int.from_bytes(hashed.digest(), "big"))
+        return found
 
     def address(self, address: str) -> str:
         """The key of a mail address, whatever its letter case."""

@@ -58,16 +58,18 @@ class Addresses:
         changes = self._changes
         found: dict[str, tuple[Person, ...]] = {}
         unconfirmed: list[str] = []
-        number, count = self._keys.number, len(numbers)
+        new: list[str] = []
+        count = len(numbers)
         for folded in set(map(fold, addresses)):
             known = self._remembered(folded, now) if folded in self._confirmed else None
             if known is None:
-                digest = number("address", folded)
-                place = bisect_left(numbers, digest)
-                if place != count and numbers[place] == digest:
-                    unconfirmed.append(folded)
+                new.append(folded)
             elif known:
                 found[folded] = known
+        for folded, digest in zip(new, self._keys.numbers("address", new), strict=True):
+            place = bisect_left(numbers, digest)
+            if place != count and numbers[place] == digest:
+                unconfirmed.append(folded)
         confirmed = self._confirm(unconfirmed, count, now, changes) if unconfirmed else {}
         found.update((folded, confirmed[folded]) for folded in unconfirmed if confirmed[folded])
         return found

@@ -44,5 +44,6 @@ def test_a_record_lies_in_one_of_sixteen_buckets():
 
 def test_a_number_has_64_bits():
     assert 0 <= KEYS.number("address", "a@b.example") < 2**64
+    assert KEYS.numbers("address", ["a", "\ud800"]) == [KEYS.number("address", "a"), KEYS.number("address", "\ud800")]
     assert KEYS.address("A@b.example") == KEYS.address(" a@B.example")
     assert fold(" A@B ") == "a@b"
