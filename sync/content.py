@@ -1,7 +1,7 @@
 """What a mail says, made safe to show and plain to search. Pure.
 
 Kept: text, tables, links to http, https and mailto, images that came with the mail (`cid:`).
-Gone: scripts, forms, styles that load, remote images (they tell the sender who read what; engine.md S25, S26).
+Gone: scripts, forms, styles that load, remote images (they tell the sender who read what; S25, S26).
 
 A browser's way of reading HTML is not linear: unclosed tags nest, each block opens all unclosed letter styles again,
 and each attribute of a tag is compared with all others. So HTML whose reading would take more than about a second or

@@ -127,7 +127,7 @@ class BadJob(AccordError):
 
 
 class ForeignLink(AccordError):
-    """A link does not point to Microsoft Graph v1.0 over https (engine.md S13)."""
+    """A link does not point to Microsoft Graph v1.0 over https (S13)."""
 
 
 class TooLarge(AccordError):

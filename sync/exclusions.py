@@ -7,7 +7,7 @@ and letter case does not matter. A subdomain is another domain: `*.acme.example`
 Most patterns are an address or a domain, so they are looked up, not tried one by one. The others stand behind one
 regular expression that asks for little of each and cannot backtrack: its beginning, and the first letters of its
 longest piece or else its last ones. An address that passes is searched for all pieces from left to right. So no pattern
-and no address, whatever somebody made up, costs more than its length (engine.md S37).
+and no address, whatever somebody made up, costs more than its length (S37).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def work(world: World, queue: str, text: str, do: Do) -> None:
     job = Job.from_json(text)
     for subject in job.subjects:
         row = world.state.mailbox(subject)
-        # A message that names one connection and a mailbox of another is refused (engine.md S21).
+        # A message that names one connection and a mailbox of another is refused (S21).
         if row is None or row.connection != job.connection:
             logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
             continue

@@ -1,4 +1,4 @@
-"""Row keys from digests: no address, id or subject ever becomes part of a key (engine.md S22).
+"""Row keys from digests: no address, id or subject ever becomes part of a key (S22).
 
 Keyed BLAKE2b. The key belongs to the deployment, is not part of key rotation and must never
 change while state exists: every row is found by it.

@@ -1,4 +1,4 @@
-"""POST /$batch: up to twenty requests in one, each answered and counted by itself (graph-facts 2)."""
+"""POST /$batch: up to twenty requests in one, each answered and counted by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delta queries over a folder's messages and over the folders of a mailbox (graph-facts 3.1 to 3.3).
+"""Delta queries over a folder's messages and over the folders of a mailbox.
 
 A token holds the whole place: the position in the log, what the client asked at first, and a digest of the history up
 to that position. A process with the same history takes it; with another one the answer is 410 syncStateNotFound.
@@ -128,7 +128,7 @@ def _still_here(call: Call, entry: Entry[Message], folder: Folder) -> bool:
 
 
 def _lost(call: Call, here: Round, entry: Entry[Message], folder: Folder) -> bool:
-    """The known issue of immutable ids: moved out and back within a round is told as a removal (graph-facts 3.2)."""
+    """The known issue of immutable ids: moved out and back within a round is told as a removal."""
     if not (call.tenant.switches.immutable_move_loses and call.prefer.immutable) or entry.created <= here.since:
         return False
     earlier = folder.log.entries[here.since : entry.created - 1]

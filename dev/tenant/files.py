@@ -1,4 +1,4 @@
-"""Attachments as Graph shows them: files, enclosed items, links to files elsewhere (graph-facts 5.3)."""
+"""Attachments as Graph shows them: files, enclosed items, links to files elsewhere."""
 
 from __future__ import annotations
 

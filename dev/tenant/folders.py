@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from dev.tenant.mail import Message
 
-# Well-known name, English display name, well-known parent, hidden (graph-facts 5.2). Parents come first.
+# Well-known name, English display name, well-known parent, hidden. Parents come first.
 DEFAULT_FOLDERS: tuple[tuple[str, str, str, bool], ...] = (
     ("msgfolderroot", "Top of Information Store", "", False),
     ("inbox", "Inbox", "msgfolderroot", False),

@@ -1,6 +1,6 @@
 """Ids, tokens and change keys as functions of content and the day, so that a second start serves the same ones.
 
-Item ids look like Exchange's: URL-safe, about 130 characters, compared with their letter case (graph-facts 0).
+Item ids look like Exchange's: URL-safe, about 130 characters, compared with their letter case.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A message as clients write it: lenient in spelling, plain about what cannot be (graph-facts 14).
+"""A message as clients write it: lenient in spelling, plain about what cannot be.
 
 Names and enumerations count in any letter case, booleans may be texts, properties that only the service sets are
 passed over; a name that no message has is a 400.

@@ -1,4 +1,4 @@
-"""Throttling: how many requests at once, and how many in ten minutes (graph-facts 1.1).
+"""Throttling: how many requests at once, and how many in ten minutes.
 
 Concurrency is counted where requests come in, beside the tenant's lock, so that requests that wait count too.
 """

@@ -1,4 +1,4 @@
-"""Sign-in as Microsoft Entra does it: discovery documents and tokens for client credentials (graph-facts 9.4, 9.5).
+"""Sign-in as Microsoft Entra does it: discovery documents and tokens for client credentials.
 
 Tokens are signed with a key of the day, so that a tenant started again still knows them.
 """

@@ -1,4 +1,4 @@
-"""A message in a mailbox: what it holds, and its properties as Graph's JSON shows them (graph-facts 5.1)."""
+"""A message in a mailbox: what it holds, and its properties as Graph's JSON shows them."""
 
 from __future__ import annotations
 

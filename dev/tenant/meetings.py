@@ -1,4 +1,4 @@
-"""Meeting mail: what a text/calendar part makes of a message (graph-facts 5.1).
+"""Meeting mail: what a text/calendar part makes of a message.
 
 Exchange takes the calendar part in and shows its contents as properties of a derived type, not as an attachment.
 """

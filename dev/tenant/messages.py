@@ -241,6 +241,6 @@ def entity_context(call: Call, user: str) -> str:
 
 
 def refuse_mailbox_delta(call: Call, user: str) -> Answer:
-    """GET /users/{id}/messages/delta: there is none, a delta belongs to one folder (graph-facts 3.2)."""
+    """GET /users/{id}/messages/delta: there is none, a delta belongs to one folder."""
     call.mailbox(user)
     raise bad_request("Change tracking over all messages of a mailbox does not exist; ask folder by folder.")

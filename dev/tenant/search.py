@@ -1,4 +1,4 @@
-"""$search over messages: property:value and plain words, joined by AND, OR and NOT (graph-facts 5, KQL in small).
+"""$search over messages: property:value and plain words, joined by AND, OR and NOT (KQL in small).
 
 A value with an @ is an address and matches whole; other words match the beginnings of words, whatever their case.
 """

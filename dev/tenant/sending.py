@@ -1,4 +1,4 @@
-"""Sending: a draft, a mail at once, answers and forwards (graph-facts 5.5). All answer 202 without a body."""
+"""Sending: a draft, a mail at once, answers and forwards. All answer 202 without a body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the service may behave within what it promises, as values (graph-facts 1, 2, 3, 5.5 and 11)."""
+"""How the service may behave within what it promises, as values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Transport: what was accepted for sending is recorded, put into Sent Items and delivered inside the tenant.
 
-A 202 means accepted only. What cannot be delivered comes back as a message to the sender's inbox (graph-facts 1.1).
+A 202 means accepted only. What cannot be delivered comes back as a message to the sender's inbox.
 """
 
 from __future__ import annotations

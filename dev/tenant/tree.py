@@ -1,4 +1,4 @@
-"""Mail folders: lists and one folder (graph-facts 5.2)."""
+"""Mail folders: lists and one folder."""
 
 from __future__ import annotations
 

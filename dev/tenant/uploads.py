@@ -1,4 +1,4 @@
-"""Attaching files to drafts: small ones at once, large ones in pieces by an upload session (graph-facts 4.10, 5.5)."""
+"""Attaching files to drafts: small ones at once, large ones in pieces by an upload session."""
 
 from __future__ import annotations
 

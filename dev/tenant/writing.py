@@ -1,4 +1,4 @@
-"""Changing messages: drafts, properties, moves, copies, removal (graph-facts 5.5)."""
+"""Changing messages: drafts, properties, moves, copies, removal."""
 
 from __future__ import annotations
 

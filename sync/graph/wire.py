@@ -1,7 +1,7 @@
 """Requests out, answers in. Pure: what to ask Microsoft Graph, and what its answers mean.
 
 A caller above this file reads an error class, never a status code.
-https://learn.microsoft.com/graph/errors, graph-facts 0 to 3, 5 and 11
+https://learn.microsoft.com/graph/errors
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Answer:
     json: Any = None
 
 
-# Immutable ids survive a move between folders; the preference counts for one request only (graph-facts 3.1).
+# Immutable ids survive a move between folders; the preference counts for one request only.
 _IDS = {"Prefer": 'IdType="ImmutableId"'}
 
 
@@ -171,7 +171,7 @@ def next_batch_size(size: int, answer_bytes: int) -> int:
 
 
 def checked(link: str) -> str:
-    """The link itself if it leads to Graph v1.0 over https and nowhere else (engine.md S13)."""
+    """The link itself if it leads to Graph v1.0 over https and nowhere else (S13)."""
     path = urllib.parse.unquote(link.partition("?")[0])
     if not link.startswith(ROOT + "/") or "\\" in path or {".", ".."} & set(path.split("/")):
         raise ForeignLink("Microsoft Graph handed out a link to another place; it was not followed.")
@@ -294,7 +294,7 @@ def code_of(answer: Answer) -> str:
 
 
 def refuse(answer: Answer, what: str) -> NoReturn:
-    """Raise what an answer of 300 or above means (graph-facts 11)."""
+    """Raise what an answer of 300 or above means."""
     status, code = answer.status, code_of(answer)
     asked = f"{what} ({status}{' ' + code if code else ''}, request {answer.headers.get('request-id', 'unknown')})"
     if status == 410 or code in _CURSOR_GONE:
@@ -382,7 +382,7 @@ def _query(options: Mapping[str, str]) -> str:
 
 
 def _part(text: str) -> str:
-    # A lone dot segment would survive quoting and be folded away on the road (engine.md S23).
+    # A lone dot segment would survive quoting and be folded away on the road (S23).
     if text in (".", "..", ""):
         raise BadItem("id", "An id of Microsoft Graph is never empty or made of dots.")
     return urllib.parse.quote(text, safe="@")

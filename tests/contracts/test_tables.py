@@ -431,7 +431,7 @@ def test_more_than_a_thousand_rows_come_in_pages_without_a_gap(tables: Tables) -
     assert [row.values["n"] for row in tables.rows(TABLE, "p", "00500", "02000", limit=1200)] == list(range(500, 1700))
 
 
-# Hostile input (engine.md S22)
+# Hostile input (S22)
 
 
 def test_hostile_ids_as_digests_lead_to_their_own_row_and_no_other(tables: Tables) -> None:

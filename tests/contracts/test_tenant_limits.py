@@ -1,4 +1,4 @@
-"""Throttling at the simulated tenant: at once, and in ten minutes (graph-facts 1.1)."""
+"""Throttling at the simulated tenant: at once, and in ten minutes."""
 
 from __future__ import annotations
 

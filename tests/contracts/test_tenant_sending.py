@@ -1,4 +1,4 @@
-"""Sending at the simulated tenant: drafts, mail at once, answers, and what becomes of it (graph-facts 5.5)."""
+"""Sending at the simulated tenant: drafts, mail at once, answers, and what becomes of it."""
 
 from __future__ import annotations
 

@@ -231,3 +231,17 @@ def test_no_document_promises_a_file_of_the_repository_that_is_not_there() -> No
         missing += [f"{document.name}: {name}" for name in named if not (ROOT / name).exists()]
 
     assert not missing
+
+
+def test_every_security_number_that_the_code_names_has_a_row() -> None:
+    told = set(re.findall(r"^\| (S\d+) \|", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"), re.MULTILINE))
+    files = [
+        *(ROOT / "sync").rglob("*.py"),
+        *(ROOT / "tests" / "stories").glob("*.py"),
+        *(ROOT / "tests" / "wire").glob("*.py"),
+    ]
+
+    named = {number for file in files for number in re.findall(r"\bS[1-4]\d\b", file.read_text(encoding="utf-8"))}
+
+    assert named
+    assert named <= told

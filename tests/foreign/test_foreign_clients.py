@@ -1,4 +1,4 @@
-"""Clients that others wrote read and send mail through the tenant, unchanged, over TLS (graph-facts 14)."""
+"""Clients that others wrote read and send mail through the tenant, unchanged, over TLS."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_one_passing_404_drops_no_folder_for_ever(stage):
 
 
 def test_under_a_lasting_refusal_there_is_one_chain_of_jobs_and_it_waits_as_told(stage):
-    """engine.md I11: two chains that both put themselves back would double the requests hour by hour."""
+    """I11: two chains that both put themselves back would double the requests hour by hour."""
     filled(stage)
     stage.add()
     stage.settle()
@@ -177,7 +177,7 @@ def test_a_folder_whose_pages_lead_to_themselves_is_an_error_row_and_the_others_
 
 
 def test_an_error_row_stands_in_the_log_before_the_place_passes_it():
-    """engine.md I8: killed before any effect and redelivered, an unreadable message is in the log or comes again."""
+    """I8: killed before any effect and redelivered, an unreadable message is in the log or comes again."""
     for effects in range(60):
         stage = Stage(Switches(one_message_without_id=True))
         row = stage.add()
@@ -408,7 +408,7 @@ def test_a_job_for_a_mailbox_that_is_not_its_connections_is_dropped(stage, chang
 
 
 def test_no_word_of_a_mail_leaves_the_crm(stage, caplog):
-    """engine.md S28: canaries in subject, body, addresses, token and secret stand in no log, run, state or message."""
+    """S28: canaries in subject, body, addresses, token and secret stand in no log, run, state or message."""
     caplog.set_level(logging.DEBUG)
     canary = "canary7"
     stage.crm.save_contact("Canary", [f"{canary}@client.example"])

@@ -95,7 +95,7 @@ def test_a_sign_in_service_that_does_not_answer_is_asked_again_later(tenant, ses
     ],
 )
 def test_the_session_reaches_two_origins_and_no_other(url):
-    """engine.md S13: there is no adapter for any other address, so nothing is sent."""
+    """S13: there is no adapter for any other address, so nothing is sent."""
     with PinnedSession() as session, pytest.raises(requests.exceptions.InvalidSchema):
         session.get(url)
 
