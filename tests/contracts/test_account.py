@@ -157,6 +157,7 @@ def test_everything_the_product_names_exists_after_preparing_and_preparing_again
     prepare(account)
     storage = open_storage(account, Meter())
     storage.tables.write("AccordState", "p", [Write("insert", "k")])
+    assert storage.tables.get("AccordState", "p", "k") is not None
     storage.blobs.put("a", b"kept")
 
     prepare(account)

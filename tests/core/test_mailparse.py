@@ -157,4 +157,6 @@ def test_no_header_text_is_too_odd(text: str) -> None:
 
 @given(st.binary(max_size=60), st.text(max_size=20))
 def test_no_bytes_and_no_charset_are_too_odd(data: bytes, charset: str) -> None:
-    decode(data, charset).encode("utf-8")
+    text = decode(data, charset)
+
+    assert text.encode("utf-8").decode("utf-8") == text

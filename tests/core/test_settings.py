@@ -98,8 +98,9 @@ ENDPOINTS = ";".join(
 )
 def test_a_connection_string_that_opens_a_storage_account_is_taken(connection):
     site = build(load({**GOOD, "AzureWebJobsStorage": connection}))
-
     site.close()
+
+    assert site.settings.storage.get_secret_value() == connection
 
 
 @pytest.mark.parametrize(

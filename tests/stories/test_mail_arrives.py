@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from dev.tenant.faults import Switches
 from sync import fanout
+from sync.model import FolderRound, MailPage
 from sync.policy import MailPolicy
+from sync.ports import Mailbox
 from tests.builders import NOON
 from tests.stage import ADA, BEN, FIRM, ROSA, CountingTables, Stage
 
 DAY = timedelta(days=1)
+
+
+class Told:
+    """A mailbox that reports these folder changes."""
+
+    def __init__(self, inner: Mailbox, told: FolderRound) -> None:
+        self._inner, self._told = inner, told
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def folders(self, cursor: str = "") -> FolderRound:
+        """What it was made to tell."""
+        return self._told
+
+
+class Fractions:
+    """A mailbox that compares times received to the fraction, and lists eight mails a page, the newest first."""
+
+    def __init__(self, inner: Mailbox, times: Mapping[str, datetime]) -> None:
+        self._inner, self._times = inner, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
+        """Old mail up to the whole second that the request can name."""
+        last = until.replace(microsecond=0)
+        there = [one for one in self._inner.older(since, NOON, newest_first).items if self._times[one.id] <= last]
+        there.sort(key=lambda one: self._times[one.id], reverse=True)
+        return MailPage(tuple(there[:8]), next="more" if len(there) > 8 else None)
 
 
 @pytest.fixture
@@ -247,6 +282,48 @@ def test_small_pages_with_many_mails_of_one_second_lose_nothing(order):
 
     assert sorted(stage.timeline()) == sorted([f"same {n}" for n in range(11)] + [f"other {n}" for n in range(6)])
     stage.close()
+
+
+def test_a_page_may_end_within_a_second(stage):
+    """Graph shows whole seconds and compares fractions: asking up to the second shown would pass what lies behind."""
+    start = NOON - DAY
+    times = {}
+    for number in range(24):
+        received = start + number * timedelta(seconds=0.3)
+        times[stage.mail(subject=f"{number}", received=received)] = received
+    real = stage.world.connect
+    stage.world = replace(stage.world, connect=lambda row: Fractions(real(row), times))
+
+    stage.add()
+    stage.settle()
+
+    assert sorted(stage.timeline(), key=int) == [f"{number}" for number in range(24)]
+
+
+def test_a_folder_that_one_round_reports_as_gone_and_as_there_is_there(stage):
+    row = stage.add()
+    stage.settle()
+    inbox = stage.tenant.user(ADA).folder("inbox").id
+    box = stage.world.connect(stage.world.state.mailbox(row.id))
+    tree = box.folders()
+    told = FolderRound(tuple(one for one in tree.folders if one.id == inbox), (inbox,), tree.cursor)
+    stage.world = replace(stage.world, connect=lambda _: Told(box, told))
+
+    stage.mail(subject="Still followed")
+    stage.settle()
+
+    assert stage.timeline() == ["Still followed"]
+
+
+def test_a_new_address_of_the_mailbox_is_its_own_within_a_day(stage):
+    row = stage.add()
+    stage.settle()
+    stage.tenant.rename_user(ADA, "ada.new@firm.example")
+
+    stage.clock.advance(DAY.total_seconds() + 1)
+    stage.settle()
+
+    assert set(stage.world.state.mailbox(row.id).own) == {ADA, "ada.new@firm.example"}
 
 
 def test_mail_deleted_between_two_pages_hides_no_other():

@@ -49,7 +49,11 @@ def test_a_token_is_asked_for_once_and_again_when_it_was_refused(tenant, session
 
 
 def test_forgetting_before_the_first_token_is_no_error(tenant, sessions):
-    a_signin(tenant, sessions).forget()
+    signin = a_signin(tenant, sessions)
+
+    signin.forget()
+
+    assert signin.token()
 
 
 @pytest.mark.parametrize(
