@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 LIGHT = (
     "id,internetMessageId,conversationId,subject,from,sender,toRecipients,ccRecipients,bccRecipients,"
-    "sentDateTime,receivedDateTime,parentFolderId,isDraft,hasAttachments"
+    "sentDateTime,receivedDateTime,parentFolderId,isDraft,hasAttachments,lastModifiedDateTime"
 )
 LEFT_OUT = (
     *("drafts", "outbox", "junkemail", "deleteditems", "recoverableitemsdeletions", "conversationhistory"),
@@ -191,7 +191,7 @@ def open_folders(
     """Open the delta of every folder that counts, and remember its link; the folders that do not count."""
     paths = [f"/users/{user}/mailFolders/{name}?$select=id" for name in LEFT_OUT]
     skipped = {body["id"] for _, body in batch(ask, paths)}
-    query = "/mailFolders/delta?$select=displayName,parentFolderId"
+    query = "/mailFolders/delta?$select=displayName,parentFolderId,isHidden"
     tree = ask("GET", f"/v1.0/users/{user}{query}", None, True)
     places = []
     for one in tree["value"]:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from sync.errors import BadJob
 
 Kind = Literal["mail", "calendar", "contacts", "todo", "planner", "rooms"]
-Stream = Literal["mail", "mail-backfill"]
+Stream = Literal["mail", "mail-backfill", "mail-history"]
 Direction = Literal["in", "out"]
 
 JOB_VERSION = 1
@@ -102,6 +102,7 @@ class Envelope:
     folder: str
     draft: bool
     attachments: bool
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Folder:
     id: str
     name: str
     parent: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +178,16 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Why a person stands beside a mail: the role of the address that is his."""
+    """Why a person stands beside a mail: the role of the address that is his.
+
+    `only` restricts who sees it: known from a Bcc alone, it is for the CRM user of this key (whose mailbox told) and
+    admins. Empty is for everybody.
+    """
 
     person: Person
     role: str
     address: str
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +203,8 @@ class Filed:
 class MailRecord:
     """A captured mail on its way into the CRM. `key` is its identity across mailboxes.
 
-    `html` and `text` are None where the body was not read, because another mailbox has brought it.
+    `html` and `text` are None where the body was not read, because another mailbox has brought it. `expires` is set
+    for a mail that matches nobody and is kept for a time only (D13).
     """
 
     key: str
@@ -207,14 +215,17 @@ class MailRecord:
     html: str | None = None
     text: str | None = None
     attachments: tuple[Filed, ...] = ()
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the CRM knows of a mail key: whether there is a record, and Graph's ids of this mailbox's copies of it."""
+    """What the CRM knows of a mail key: whether there is a record, Graph's ids of this mailbox's copies of it, and the
+    keys of the people who stand beside it."""
 
     record: bool
     items: tuple[str, ...] = ()
+    people: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +239,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
-    """A mailbox in scope. `id` is an opaque digest for jobs and logs; `user` is Graph's id, pinned at first contact."""
+    """A mailbox in scope. `id` is an opaque digest for jobs and logs; `user` is Graph's id, pinned at first contact.
+
+    `newest` is the last change seen of any of its messages (lastModifiedDateTime, ISO 8601), "" where none is known;
+    nothing is asked of it before `not_before`.
+    """
 
     id: str
     connection: str
@@ -239,6 +254,8 @@ class MailboxRow:
     status: str = "new"
     sentence: str = ""
     backfill: str = ""
+    newest: str = ""
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

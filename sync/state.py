@@ -289,6 +289,8 @@ def _mailbox(row: Row) -> MailboxRow:
         status=_text(row, "status"),
         sentence=_text(row, "sentence"),
         backfill=_text(row, "backfill"),
+        newest=_text(row, "newest"),
+        not_before=_moment(row.values["not_before"]) if "not_before" in row.values else None,
     )
 
 

@@ -106,7 +106,7 @@ def folder_changes(user_id: str, cursor: str = "") -> Request:
     if cursor:
         return follow(cursor)
     return Request(
-        "GET", f"{ROOT}/users/{_part(user_id)}/mailFolders/delta?$select=displayName,parentFolderId", _paged(DELTA_PAGE)
+        "GET", f"{ROOT}/users/{_part(user_id)}/mailFolders/delta?$select=displayName,parentFolderId,isHidden", _paged(DELTA_PAGE)
     )
 
 

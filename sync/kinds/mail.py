@@ -28,6 +28,7 @@ LIGHT_FIELDS = (
     "parentFolderId",
     "isDraft",
     "hasAttachments",
+    "lastModifiedDateTime",
 )
 
 # A file's content id belongs to the derived type; its bytes are never part of a list.
@@ -75,6 +76,7 @@ MessageJson = TypedDict(
         "bccRecipients": list[RecipientJson],
         "sentDateTime": str | None,
         "receivedDateTime": str | None,
+        "lastModifiedDateTime": str | None,
         "parentFolderId": str | None,
         "isDraft": bool | None,
         "hasAttachments": bool | None,
@@ -112,6 +114,7 @@ class FolderJson(TypedDict, total=False):
     id: str
     displayName: str | None
     parentFolderId: str | None
+    isHidden: bool | None
 
 
 def read_envelope(json: MessageJson) -> Envelope:
@@ -136,6 +139,7 @@ def read_envelope(json: MessageJson) -> Envelope:
         folder=json.get("parentFolderId") or "",
         draft=bool(json.get("isDraft")),
         attachments=bool(json.get("hasAttachments")),
+        modified=_perhaps(json.get("lastModifiedDateTime")),
     )
 
 
@@ -166,7 +170,8 @@ def read_attachment(json: AttachmentJson) -> Attachment:
 
 def read_folder(json: FolderJson) -> Folder:
     """A mail folder."""
-    return Folder(json["id"], json.get("displayName") or "", json.get("parentFolderId") or "")
+    name, parent = json.get("displayName") or "", json.get("parentFolderId") or ""
+    return Folder(json["id"], name, parent, bool(json.get("isHidden")))
 
 
 def _party(json: RecipientJson | None) -> Address | None:
@@ -178,6 +183,14 @@ def _party(json: RecipientJson | None) -> Address | None:
 
 def _parties(many: Iterable[RecipientJson] | None) -> tuple[Address, ...]:
     return tuple(party for party in map(_party, many or ()) if party is not None)
+
+
+def _perhaps(text: str | None) -> datetime | None:
+    """A time that no message is given up for."""
+    try:
+        return _moment("", text)
+    except BadItem:
+        return None
 
 
 def _moment(item: str, text: str | None) -> datetime | None:
