@@ -105,9 +105,8 @@ def folder_changes(user_id: str, cursor: str = "") -> Request:
     """Changes of the folder tree since a cursor."""
     if cursor:
         return follow(cursor)
-    return Request(
-        "GET", f"{ROOT}/users/{_part(user_id)}/mailFolders/delta?$select=displayName,parentFolderId,isHidden", _paged(DELTA_PAGE)
-    )
+    select = "displayName,parentFolderId,isHidden"
+    return Request("GET", f"{ROOT}/users/{_part(user_id)}/mailFolders/delta?$select={select}", _paged(DELTA_PAGE))
 
 
 def well_known(user_id: str, names: Sequence[str]) -> list[Request]:
