@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from sync import capture, fanout, jobs, wiring
+from sync import capture, fanout, history, jobs, retention, wiring
 
 app = func.FunctionApp()
 
@@ -28,6 +28,20 @@ def backfill_mail(message: func.QueueMessage) -> None:
     jobs.work(wiring.world(), "backfill-mail", message.get_body().decode(errors="replace"), capture.backfill)
 
 
+@app.function_name("history_mail")
+@app.queue_trigger(arg_name="message", queue_name="history-mail", connection="AzureWebJobsStorage")
+def history_mail(message: func.QueueMessage) -> None:
+    """Look for the old mail of contacts that came later."""
+    jobs.work(wiring.world(), "history-mail", message.get_body().decode(errors="replace"), history.history)
+
+
+@app.function_name("purge")
+@app.timer_trigger(arg_name="timer", schedule="0 23 2 * * *", run_on_startup=False)
+def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by this name
+    """Remove what was kept for a time only."""
+    retention.purge(wiring.world())
+
+
 @app.function_name("poisoned_sync_mail")
 @app.queue_trigger(arg_name="message", queue_name="sync-mail-poison", connection="AzureWebJobsStorage")
 def poisoned_sync_mail(message: func.QueueMessage) -> None:
@@ -40,6 +54,13 @@ def poisoned_sync_mail(message: func.QueueMessage) -> None:
 def poisoned_backfill_mail(message: func.QueueMessage) -> None:
     """Log a backfill job that failed for good."""
     jobs.poisoned(wiring.world(), "backfill-mail", message.get_body().decode(errors="replace"))
+
+
+@app.function_name("poisoned_history_mail")
+@app.queue_trigger(arg_name="message", queue_name="history-mail-poison", connection="AzureWebJobsStorage")
+def poisoned_history_mail(message: func.QueueMessage) -> None:
+    """Log a history job that failed for good."""
+    jobs.poisoned(wiring.world(), "history-mail", message.get_body().decode(errors="replace"))
 
 
 @app.function_name("http")

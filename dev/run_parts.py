@@ -25,11 +25,11 @@ from dev.report import NAMED, Counted, Line, notes, one_line
 from dev.run_folder import DataFolder
 from dev.sample import SAMPLE_CONTACTS, sample_firm
 from sync import storage, wiring
-from sync.capture import progress
 from sync.crm.mails import TIMELINE
 from sync.errors import BadItem
 from sync.keys import fold
 from sync.meter import Meter
+from sync.progress import progress
 from sync.settings import load
 
 ROOT = Path(__file__).parent.parent

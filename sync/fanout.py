@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from sync import dispatch
+from sync import dispatch, history
 from sync.model import QUEUES, Job, MailboxRow, Stream
 from sync.policy import Policy
+from sync.progress import PAUSED
 from sync.state import Want
 from sync.world import World
 
@@ -20,6 +21,7 @@ BLOCKED = timedelta(hours=1)
 def tick(world: World) -> int:
     """Queue a job for every mailbox that is wanted or due; returns how many."""
     now = world.clock()
+    history.gather(world)
     mailboxes = {row.id: row for row in world.state.mailboxes()}
     wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
     put = 0
@@ -44,6 +46,8 @@ def wanted(
     for want in wants:
         row = mailboxes.get(want.mailbox)
         if row is None or not want.open or waiting(want, now):
+            continue
+        if want.stream == "mail-backfill" and row.backfill == PAUSED:
             continue
         patience = BLOCKED if row.status == "blocked" else PATIENCE
         if want.count > want.asked or want.queued is None or now - want.queued > patience:

@@ -17,7 +17,11 @@ Direction = Literal["in", "out"]
 
 JOB_VERSION = 1
 MOST_SUBJECTS = 50
-STREAMS: dict[str, Stream] = {"sync-mail": "mail", "backfill-mail": "mail-backfill"}
+STREAMS: dict[str, Stream] = {
+    "sync-mail": "mail",
+    "backfill-mail": "mail-backfill",
+    "history-mail": "mail-history",
+}
 QUEUES: dict[Stream, str] = {stream: queue for queue, stream in STREAMS.items()}
 _SUBJECT = re.compile(r"[0-9a-f]{32}")
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sync import matching
 from sync.attachments import attached, hangs_something
 from sync.content import readable
 from sync.errors import NeedsPerson, Retry, Throttled, Unavailable
-from sync.keys import fold
+from sync.keys import Keys, fold
 from sync.mailclass import classify
 from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, RunItem
-from sync.work import Work
+from sync.work import Work, rules_of
 
 # Records are stored when this many characters wait, so that a worker's memory stays small.
 HELD = 8 * 1024 * 1024
@@ -30,15 +31,22 @@ FIRST_WAIT = 7.5
 LONGEST_WAIT = 900.0
 
 
-def capture(work: Work, page: MailPage, skipped: Collection[str] = (), known: bool = False) -> None:
+def capture(
+    work: Work,
+    page: MailPage,
+    skipped: Collection[str] = (),
+    known: bool = False,
+    oldest: datetime | None = None,
+) -> None:
     """Decide on every mail of a page, read the bodies of those kept, and hand them to the CRM.
 
-    `skipped` are folders that are left out. With `known`, mails that this mailbox has shown before are not read again:
-    a delta also reports what was only opened or flagged. So it is with a page that comes again.
+    `skipped` are folders that are left out, `oldest` the time received before which nothing counts. With `known`, mails
+    that this mailbox has shown before are not read again: a delta also reports what was only opened or flagged. So it
+    is with a page that comes again. Whoever has become a contact since is put beside a known mail.
     """
-    work.tally.seen += len(page.broken)
+    work.tally.see(len(page.broken))
     work.tally.items += [RunItem(one.name, "error", one.sentence) for one in page.broken]
-    kept = _decide(work, page.items, skipped)
+    kept = _decide(work, page.items, skipped, oldest)
     joined: list[MailRecord] = []
     shown = len(kept)
     if kept and (known or work.again):
@@ -105,13 +113,15 @@ def _longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
     return Unavailable(why.sentence, min(FIRST_WAIT * 2**times, LONGEST_WAIT))
 
 
-def _decide(work: Work, items: Sequence[Envelope], skipped: Collection[str]) -> dict[str, MailRecord]:
+def _decide(
+    work: Work, items: Sequence[Envelope], skipped: Collection[str], oldest: datetime | None
+) -> dict[str, MailRecord]:
     """Records of the mails that are kept, by Graph id, still without their bodies."""
-    tally, policy = work.tally, work.world.policy()
-    tally.seen += len(items)
+    tally, rules = work.tally, rules_of(work.world, work.row)
+    tally.see(len(items))
     concerned: list[Envelope] = []
     for one in items:
-        reason = matching.set_aside(one, skipped)
+        reason = matching.set_aside(one, skipped, oldest)
         if reason is None:
             concerned.append(one)
         else:
@@ -120,23 +130,31 @@ def _decide(work: Work, items: Sequence[Envelope], skipped: Collection[str]) -> 
     people = work.world.crm.people(addresses) if addresses else {}
     records = {}
     for one in concerned:
-        decision = matching.decide(one, work.row.own, people, policy)
+        decision = matching.decide(one, people, rules)
         if decision.keep:
-            records[one.id] = MailRecord(_identity(work, one), work.row.id, one, decision.direction, decision.relations)
+            records[one.id] = MailRecord(
+                identity(work.world.keys, work.row.id, one),
+                work.row.id,
+                one,
+                decision.direction,
+                decision.relations,
+                expires=decision.expires,
+            )
         else:
             tally.skip(decision.reason)
     return records
 
 
-def _identity(work: Work, one: Envelope) -> str:
+def identity(keys: Keys, mailbox: str, one: Envelope) -> str:
     """One mail in five mailboxes is one record; without a message id it belongs to its mailbox alone."""
     if not one.message_id:
-        return "m" + work.world.keys.of("mail-here", work.row.id, one.id)
-    return work.world.keys.mail(one.message_id, one.sent, fold(one.author.address) if one.author else "")
+        return "m" + keys.of("mail-here", mailbox, one.id)
+    return keys.mail(one.message_id, one.sent, fold(one.author.address) if one.author else "")
 
 
 def _news(work: Work, kept: Mapping[str, MailRecord]) -> tuple[dict[str, MailRecord], list[MailRecord]]:
-    """What is to be read, and what another mailbox has brought already: of that only this mailbox's copy is noted."""
+    """What is to be read, and what need not be: of a mail that another mailbox has brought only this mailbox's copy is
+    noted, and to one that stands already, people are added who were nobody's before."""
     shown: dict[str, Known] = {}
     keys = sorted({record.key for record in kept.values()})
     for at in range(0, len(keys), ASKED):
@@ -146,10 +164,10 @@ def _news(work: Work, kept: Mapping[str, MailRecord]) -> tuple[dict[str, MailRec
     joined: list[MailRecord] = []
     for message, record in kept.items():
         before = shown.get(record.key)
-        if before is not None and not before.items:
-            joined.append(record)
-        elif before is None or message not in before.items:
+        if before is None or (before.items and message not in before.items):
             fresh[message] = record
+        elif not before.items or any(one.person.key not in before.people for one in record.relations):
+            joined.append(record)
     work.tally.skip("already kept", len(kept) - len(fresh) - len(joined))
     return fresh, joined
 
@@ -178,8 +196,11 @@ def _store(work: Work, records: list[MailRecord]) -> list[MailRecord]:
         some = records[at : at + STORED]
         stored = work.world.crm.keep(some)
         done = {*stored.new, *stored.joined}
-        work.tally.kept += len(done)
-        work.tally.skip("already kept", len(stored.already))
+        work.tally.keep(len(done))
+        # To a mail that stood already and was not read again, somebody was added who was nobody's before.
+        added = {one.key: one.envelope.id for one in some if one.html is None}
+        work.tally.items += [RunItem(added[k], "kept", "person added", k) for k in stored.already if k in added]
+        work.tally.skip("already kept", sum(key not in added for key in stored.already))
         items = {one.key: RunItem(one.envelope.id, "kept", one.direction, one.key) for one in some}
         # A mail that was told apart from another of the same key stands under a key of its own.
         work.tally.items += [items.get(key) or RunItem(key, "kept", "told apart", key) for key in sorted(done)]

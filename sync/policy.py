@@ -38,8 +38,13 @@ class MailPolicy(_Section):
     backfill_months: int | None = Field(default=6, ge=1, le=240, description="None has no start (N4).")
     backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2.")
     skipped_folders: tuple[str, ...] = SKIPPED_FOLDERS
+    hidden_folders: bool = Field(default=False, description="Whether folders that Outlook does not show count.")
     attachments: Literal["none", "names", "files"] = Field(default="files", description="What of files is kept.")
     attachment_mb: int = Field(default=25, ge=1, le=150, description="Larger files are kept by name only.")
+    bcc: bool = Field(default=True, description="D14: mail that reached the mailbox by Bcc is kept like any other.")
+    unmatched_days: int | None = Field(
+        default=None, ge=1, le=3650, description="D13: how long mail that matches nobody is kept; None keeps none."
+    )
     skipped_classes: tuple[MailClass, ...] = Field(
         default=(), description="Classes of mail that is not kept though a contact stands on it; E9 keeps all."
     )

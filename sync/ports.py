@@ -12,6 +12,7 @@ from sync.model import (
     Attachment,
     Body,
     Broken,
+    Envelope,
     FolderRound,
     Kept,
     Known,
@@ -131,6 +132,16 @@ class Mailbox(Protocol):
     def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
         """Messages of all folders received in [since, until], by time received."""
 
+    def changed(self, since: datetime | None, until: datetime, newest_first: bool = False) -> MailPage:
+        """Messages of all folders last changed in [since, until], by time of change."""
+
+    def search(self, address: str) -> MailPage | None:
+        """First page of the messages of all folders that somebody with this address takes part in, by the search index;
+        None for an address that cannot be searched for."""
+
+    def message(self, message: str) -> Envelope | None:
+        """One message by its light fields, or None. `message` is Graph's id or the message id in angle brackets."""
+
     def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Body | Broken | Retry | NeedsPerson | None]]:
         """What these messages say, in any order: the body, Broken where it cannot be read, None where the message is
         gone, or the refusal to give it now."""
@@ -155,6 +166,16 @@ class Crm(Protocol):
 
     def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
         """Store the bytes of a mail's attachment, the `number`-th; returns what leads to them. Twice is once."""
+
+    def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:
+        """Addresses that became contacts' since `cursor`, of up to `limit` changes: the addresses, how many changes
+        were read, and the cursor behind them."""
+
+    def newest(self) -> str:
+        """The cursor of now."""
+
+    def purge(self, now: datetime, limit: int) -> int:
+        """Remove up to `limit` mails that matched nobody and whose time is over; returns how many."""
 
     def keep(self, records: Sequence[MailRecord]) -> Kept:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""

@@ -53,6 +53,7 @@ class Place:
     skipped: bool = False
     link: str = ""
     next: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +321,7 @@ def _place(row: Row) -> Place:
         bool(row.values.get("skipped")),
         _text(row, "link"),
         _text(row, "next"),
+        bool(row.values.get("hidden")),
     )
 
 
@@ -330,4 +332,5 @@ def _place_values(place: Place) -> dict[str, Value]:
         "skipped": place.skipped,
         "link": place.link,
         "next": place.next,
+        "hidden": place.hidden,
     }

@@ -17,11 +17,13 @@ from sync.graph.client import Graph, GraphMailbox
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.keys import Keys
+from sync.lists import ExclusionLists
 from sync.log import Log
 from sync.meter import Meter
 from sync.model import MailboxRow
 from sync.policy import MailPolicy, MatchingPolicy, Policy
 from sync.ports import Clock, Mailbox
+from sync.rounds import Rounds
 from sync.settings import Settings, load
 from sync.state import State
 from sync.world import World
@@ -111,6 +113,8 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         crm=crm,
         connect=connect,
         policy=lambda: policy,
+        exclusions=ExclusionLists(stored.tables, keys, now),
+        rounds=Rounds(stored.tables),
         meter=meter,
     )
 

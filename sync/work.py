@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
+from sync import lists
 from sync.errors import AccordError, LeaseLost, MalformedAnswer, Retry
+from sync.matching import Rules
 from sync.model import Job, MailboxRow, Run, RunItem
 from sync.state import Opened, Place
 from sync.world import World
@@ -32,21 +35,46 @@ class Tally:
     bodies: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     items: list[RunItem] = field(default_factory=list)
+    again: bool = False
+
+    @contextmanager
+    def only_news(self) -> Iterator[None]:
+        """Meanwhile count only what is kept: the rest is listed again and was counted when it was seen first."""
+        self.again = True
+        try:
+            yield
+        finally:
+            self.again = False
 
     @property
     def errors(self) -> int:
         """Items that failed."""
         return sum(item.outcome == "error" for item in self.items)
 
+    def see(self, count: int) -> None:
+        """Count mails that were listed."""
+        self.seen += 0 if self.again else count
+
+    def keep(self, count: int) -> None:
+        """Count mails that were stored."""
+        self.kept += count
+        self.seen += count if self.again else 0
+
     def skip(self, reason: str, count: int = 1) -> None:
         """Count mails that were not kept."""
-        if count:
+        if count and not self.again:
             self.skipped[reason] += count
 
     def added_to(self, totals: Mapping[str, Any]) -> dict[str, Any]:
         """The totals of a cursor with this run's counts added."""
         counts = {name: totals.get(name, 0) + getattr(self, name) for name in ("seen", "kept", "bodies", "errors")}
         return {**counts, "skipped": dict(Counter(totals.get("skipped", {})) + self.skipped)}
+
+
+def rules_of(world: World, row: MailboxRow) -> Rules:
+    """What decides about a mailbox's mail now."""
+    both = (world.exclusions.of(lists.FIRM), world.exclusions.of(row.id))
+    return Rules.of(world.policy(), row.own, world.clock(), both, row.owner or row.id)
 
 
 class Work:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sync.keys import Keys
+from sync.lists import ExclusionLists
 from sync.log import Log
 from sync.meter import Meter
 from sync.policy import Policy
 from sync.ports import Clock, Connect, Crm, Queue
+from sync.rounds import Rounds
 from sync.state import State
 
 
@@ -25,4 +27,6 @@ class World:
     crm: Crm
     connect: Connect
     policy: Callable[[], Policy]
+    exclusions: ExclusionLists
+    rounds: Rounds
     meter: Meter

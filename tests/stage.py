@@ -10,21 +10,23 @@ from dev.memory import ManualClock, MemoryBlobs, MemoryQueue, MemoryTables
 from dev.tenant import Tenant
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.faults import Switches
-from sync import capture, fanout, jobs
+from sync import capture, fanout, history, jobs
 from sync.crm.builtin import Builtin
 from sync.graph.client import Graph, GraphMailbox
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
+from sync.lists import ExclusionLists
 from sync.log import Log
 from sync.meter import Meter
 from sync.model import Job, MailboxRow
 from sync.policy import MatchingPolicy, Policy
 from sync.ports import Blobs, Queue, Tables
+from sync.rounds import Rounds
 from sync.state import State
 from sync.world import World
 from tests.builders import KEYS, NOON
 
-DOES = {"sync-mail": capture.live, "backfill-mail": capture.backfill}
+DOES = {"sync-mail": capture.live, "backfill-mail": capture.backfill, "history-mail": history.history}
 FIRM = Policy(matching=MatchingPolicy(internal_domains=("firm.example",)))
 ADA, BEN = "ada@firm.example", "ben@firm.example"
 ROSA = "rosa@client.example"
@@ -64,6 +66,8 @@ class Stage:
             crm=self.crm,
             connect=lambda row: GraphMailbox(graph, row.user or row.address),
             policy=lambda: self.policy,
+            exclusions=ExclusionLists(tables, keys, self.clock),
+            rounds=Rounds(tables),
             meter=meter,
         )
 

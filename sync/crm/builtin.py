@@ -42,6 +42,18 @@ class Builtin:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""
         return self._mails.keep(records)
 
+    def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:  # noqa: ARG002
+        """PLACEHOLDER"""
+        return (), 0, cursor
+
+    def newest(self) -> str:
+        """PLACEHOLDER"""
+        return ""
+
+    def purge(self, now: object, limit: int) -> int:  # noqa: ARG002
+        """PLACEHOLDER"""
+        return 0
+
     # -- people
 
     def add_user(self, name: str, addresses: Sequence[str]) -> str:

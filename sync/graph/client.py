@@ -15,7 +15,7 @@ from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.graph.wire import Answer, Part, Request
 from sync.meter import Meter
-from sync.model import Attachment, Body, FolderRound, MailPage
+from sync.model import Attachment, Body, Envelope, FolderRound, MailPage
 
 Thing = TypeVar("Thing")
 # Attachments are handed on in pieces of this many bytes.
@@ -133,6 +133,19 @@ class GraphMailbox:
     def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
         """A page of old mail."""
         return wire.read_page(self._send(wire.older(self._user, since, until, newest_first)), "old mail")
+
+    def changed(self, since: datetime | None, until: datetime, newest_first: bool = False) -> MailPage:
+        """A page of mail by time of change."""
+        return wire.read_page(self._send(wire.changed(self._user, since, until, newest_first)), "changed mail")
+
+    def search(self, address: str) -> MailPage | None:
+        """A page of what somebody with this address takes part in, or None where that cannot be searched for."""
+        request = wire.search(self._user, address)
+        return wire.read_page(self._send(request), "a search") if request else None
+
+    def message(self, message: str) -> Envelope | None:
+        """One message by its light fields, or None."""
+        return wire.read_message(self._send(wire.message(self._user, message)))
 
     def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Part[Body]]]:
         """Bodies, batch by batch, so that a caller may stop between two."""

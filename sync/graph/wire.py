@@ -7,6 +7,7 @@ https://learn.microsoft.com/graph/errors
 from __future__ import annotations
 
 import json as stdjson
+import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ BATCH = 20
 # One answer of bodies should stay near this size: a worker holds it whole.
 BATCH_BYTES = 4 * 1024 * 1024
 
+# What has no meaning of its own in the language of the search.
+_SEARCHABLE = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
 _CURSOR_GONE = {"syncstatenotfound", "resyncrequired", "syncstateinvalid", "syncstatenotfoundorexpired"}
 _NO_MAILBOX = {
     "errorinvaliduser",
@@ -130,20 +133,36 @@ def follow(link: str) -> Request:
     return Request("GET", checked(link), _paged(DELTA_PAGE))
 
 
-def older(user_id: str, since: datetime | None, until: datetime, newest_first: bool, page: int = LIST_PAGE) -> Request:
+def older(user_id: str, since: datetime | None, until: datetime, newest_first: bool) -> Request:
     """Messages of all folders received in [since, until], light fields only."""
-    bounds = f"receivedDateTime le {instant(until)}"
-    if since is not None:
-        bounds = f"receivedDateTime ge {instant(since)} and {bounds}"
-    query = _query(
-        {
-            "$select": ",".join(LIGHT_FIELDS),
-            "$filter": bounds,
-            "$orderby": "receivedDateTime desc" if newest_first else "receivedDateTime asc",
-            "$top": str(page),
-        }
-    )
+    return _by_date(user_id, "receivedDateTime", since, until, newest_first)
+
+
+def changed(user_id: str, since: datetime | None, until: datetime, newest_first: bool) -> Request:
+    """Messages of all folders last changed in [since, until], light fields only."""
+    return _by_date(user_id, "lastModifiedDateTime", since, until, newest_first)
+
+
+def search(user_id: str, address: str) -> Request | None:
+    """Messages that somebody with this address takes part in; None for an address that could not be told from the
+    language of the search.
+
+    https://learn.microsoft.com/graph/search-query-parameter
+    """
+    if not _SEARCHABLE.fullmatch(address):
+        return None
+    query = _query({"$search": f'"participants:{address}"', "$select": ",".join(LIGHT_FIELDS), "$top": str(LIST_PAGE)})
     return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
+
+
+def message(user_id: str, name: str) -> Request:
+    """A message by its light fields: by Graph's id, or by its message id in angle brackets."""
+    select = ",".join(LIGHT_FIELDS)
+    if name.startswith("<"):
+        quoted = name.replace("'", "''")
+        query = _query({"$select": select, "$filter": f"internetMessageId eq '{quoted}'", "$top": "1"})
+        return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
+    return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages/{_part(name)}?{_query({'$select': select})}", _IDS)
 
 
 def bodies(user_id: str, ids: Sequence[str]) -> Request:
@@ -232,6 +251,16 @@ def read_page(answer: Answer, what: str) -> MailPage:
     return MailPage(
         tuple(items), tuple(removed), tuple(broken), json.get("@odata.nextLink"), json.get("@odata.deltaLink")
     )
+
+
+def read_message(answer: Answer) -> Envelope | None:
+    """One message, or the first of a list; None where there is none. Raises BadItem for one that cannot be read."""
+    try:
+        json = _object(answer, "a message")
+    except Gone:
+        return None
+    rows = json.get("value", [json])
+    return read_envelope(cast(MessageJson, rows[0])) if rows else None
 
 
 def read_bodies(answer: Answer, ids: Sequence[str]) -> dict[str, Part[Body]]:
@@ -370,6 +399,21 @@ def _batch(urls: Sequence[str], first: int = 0) -> Request:
     parts = [{"id": str(first + place), "method": "GET", "url": url, "headers": _IDS} for place, url in enumerate(urls)]
     headers = {"Content-Type": "application/json"}
     return Request("POST", f"{ROOT}/$batch", headers, orjson.dumps({"requests": parts}), units=len(parts))
+
+
+def _by_date(user_id: str, field: str, since: datetime | None, until: datetime, newest_first: bool) -> Request:
+    bounds = f"{field} le {instant(until)}"
+    if since is not None:
+        bounds = f"{field} ge {instant(since)} and {bounds}"
+    query = _query(
+        {
+            "$select": ",".join(LIGHT_FIELDS),
+            "$filter": bounds,
+            "$orderby": f"{field} desc" if newest_first else f"{field} asc",
+            "$top": str(LIST_PAGE),
+        }
+    )
+    return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
 
 
 def _paged(size: int) -> dict[str, str]:

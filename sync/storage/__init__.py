@@ -16,6 +16,7 @@ TABLES = (
     "AccordMailboxes",
     "AccordState",
     "AccordWanted",
+    "AccordExclusions",
     "AccordRuns",
     "AccordRunItems",
     "CrmRecords",
@@ -23,7 +24,7 @@ TABLES = (
     "CrmAddresses",
 )
 CONTAINER = "accord"
-QUEUES = ("sync-mail", "backfill-mail")
+QUEUES = ("sync-mail", "backfill-mail", "history-mail")
 POISON = "-poison"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sync import capture
 from sync.model import MailboxRow
+from sync.progress import progress
 from sync.world import World
 from tests.builders import NOON
 from tests.stage import ADA, Stage
@@ -85,11 +85,11 @@ def test_progress_counts_by_time_and_says_when_it_is_done(stage):
     for number in range(30):
         stage.mail(subject=f"{number}", received=NOON - (number + 1) * DAY)
     row = stage.add()
-    assert capture.progress(stage.world, row)["percent"] is None
+    assert progress(stage.world, row)["percent"] is None
 
     stage.settle()
 
-    done = capture.progress(stage.world, row)
+    done = progress(stage.world, row)
     assert (done["percent"], done["seen"], done["kept"], done["bodies"], done["errors"]) == (100, 30, 30, 30, 0)
 
 
@@ -107,4 +107,4 @@ def test_progress_half_way(stage, order):
     opened = stage.world.state.open(row.id, "mail-backfill")
     stage.world.state.save(opened.lease, old)
 
-    assert capture.progress(stage.world, row)["percent"] == 50
+    assert progress(stage.world, row)["percent"] == 50

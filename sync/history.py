@@ -1,0 +1,161 @@
+"""Later contacts get their history: mail that was nobody's when it was seen, found once somebody becomes a contact.
+
+gather    reads in the CRM's feed which addresses are new, and waits ten minutes for more: an import is one round, and
+          the search index of Microsoft knows by then what came just before.
+history   a mailbox's job: searches for up to five addresses by participant; more are answered by one listing of light
+          fields. Decides like every other stream, so exclusions count, and those taken back still count for the mail
+          from before (F4).
+
+A round exists before any mailbox is told, and a mailbox remembers the last one it has served: whoever dies in between
+is told again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sync import dispatch, folders, listing
+from sync.capture import left_out
+from sync.errors import Unavailable
+from sync.model import Job, MailboxRow
+from sync.page import capture
+from sync.work import Work
+from sync.world import World
+
+GATHERED = timedelta(minutes=10)
+SEARCHED = 5
+# Graph's search answers no more than this many messages; beyond it nobody knows what is missing.
+MOST_FOUND = 1_000
+# Changes of the CRM read by one tick, and mailboxes told by one.
+READ = 20_000
+PAGE = 1_000
+TOLD = 500
+TOLD_ALL = "all"
+
+
+# -- gathering
+
+
+def gather(world: World) -> None:
+    """Read which addresses are new, and make a round of them when they have waited long enough. Once a tick.
+
+    Two ticks at once are harmless: what one of them saved first counts.
+    """
+    before, version = world.rounds.gathered()
+    if not before:
+        # Who is a contact already is found by each mailbox's backfill: none has begun before the first tick.
+        world.rounds.save({"cursor": world.crm.newest(), "rounds": 0, "told": TOLD_ALL}, version)
+        return
+    known = dict(before)
+    _read_feed(world, known)
+    _close_round(world, known)
+    _tell(world, known)
+    if known != before:
+        world.rounds.save(known, version)
+
+
+def _read_feed(world: World, known: dict[str, Any]) -> None:
+    for _ in range(READ // PAGE):
+        addresses, changes, known["cursor"] = world.crm.arrivals(known["cursor"], PAGE)
+        if addresses:
+            known.setdefault("since", world.clock().isoformat())
+            waiting = dict.fromkeys([*known.get("waiting", ()), *addresses])
+            # One more than are searched for says enough: they are too many.
+            known["waiting"] = list(waiting)[: SEARCHED + 1]
+        if changes < PAGE:
+            return
+
+
+def _close_round(world: World, known: dict[str, Any]) -> None:
+    now = world.clock()
+    if "since" not in known or now - datetime.fromisoformat(known["since"]) < GATHERED:
+        return
+    waiting = known.pop("waiting")
+    del known["since"]
+    addresses = waiting if len(waiting) <= SEARCHED else []
+    known["rounds"] = world.rounds.add(known["rounds"] + 1, now, addresses)
+    known["told"] = ""
+
+
+def _tell(world: World, known: dict[str, Any]) -> None:
+    """Have the mailboxes want the newest round, some with each tick."""
+    if known["told"] == TOLD_ALL:
+        return
+    left = sorted(row.id for row in world.state.mailboxes() if row.id > known["told"])
+    for mailbox in left[:TOLD]:
+        world.state.want(mailbox, "mail-history")
+    known["told"] = left[TOLD - 1] if len(left) > TOLD else TOLD_ALL
+
+
+# -- one mailbox
+
+
+def history(world: World, job: Job, row: MailboxRow) -> None:
+    """One page of what a search or a listing finds; the next page is a job of its own."""
+    start, places = world.state.look(row.id, "mail")
+    want = world.state.wanted(row.id, "mail-history")
+    opened = world.state.open(row.id, "mail-history") if start.get("started") else None
+    if opened is None:
+        return
+    with Work(world, row, job, opened) as work:
+        cursor = {"served": 0, "relisted": 0, "task": None, **opened.cursor}
+        if cursor["task"] is None:
+            cursor |= _task(world, start, cursor)
+        if cursor["task"] is not None:
+            with work.tally.only_news():
+                cursor["task"] = _step(work, cursor["task"], start, left_out(start, places))
+            cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
+        done = cursor["task"] is None
+        if done:
+            world.state.served(row.id, "mail-history", want.count)
+        work.finish(cursor)
+    if not done or world.state.wanted(row.id, "mail-history").count > want.count:
+        dispatch.put(world, "mail-history", replace(job, reason="continued"))
+
+
+def _task(world: World, start: Mapping[str, Any], cursor: Mapping[str, Any]) -> dict[str, Any]:
+    """What this mailbox has still to look for, as changes of its cursor."""
+    opened = datetime.fromisoformat(start["opened"])
+    rounds = world.rounds.after(cursor["served"])
+    # Who was a contact when the mailbox was met is found by the backfill.
+    open_rounds = [one for one in rounds if one.at > opened]
+    served = {"served": max((one.number for one in rounds), default=cursor["served"])}
+    served |= {"relisted": start.get("relist", 0)}
+    addresses = tuple(dict.fromkeys(address for one in open_rounds for address in one.addresses))
+    all_of_it = any(not one.addresses for one in open_rounds) or served["relisted"] > cursor["relisted"]
+    if all_of_it or len(addresses) > SEARCHED:
+        return {**served, "task": _listing(world, start)}
+    return {**served, "task": {"search": list(addresses)} if addresses else None}
+
+
+def _listing(world: World, start: Mapping[str, Any]) -> dict[str, Any]:
+    opened = datetime.fromisoformat(start["opened"])
+    return listing.begin("newest", world.policy().mail.backfill_start(opened), world.clock() + folders.SKEW)
+
+
+def _step(
+    work: Work, task: Mapping[str, Any], start: Mapping[str, Any], skipped: Collection[str]
+) -> dict[str, Any] | None:
+    """One page of a task; returns what is left of it."""
+    oldest = work.world.policy().mail.backfill_start(datetime.fromisoformat(start["opened"]))
+    if "search" not in task:
+        left = listing.one_page(work, task, skipped, known=True, oldest=oldest)
+        return None if left["done"] else left
+    address, *others = task["search"]
+    found, page = 0, work.box.search(address)
+    while page is not None:
+        found += len(page.items) + len(page.broken)
+        capture(work, page, skipped, known=True, oldest=oldest)
+        if found >= MOST_FOUND:
+            page = None
+        elif not page.next:
+            return {"search": others} if others else None
+        elif work.late():
+            raise Unavailable("More mail of one address than one job can read.", 60)
+        else:
+            page = work.box.follow(page.next)
+    # Not to be searched for, or more than a search tells: a listing finds all, the other addresses' mail as well.
+    return _listing(work.world, start)

@@ -1,0 +1,72 @@
+"""Rounds of new addresses, for mailboxes to look for the mail they missed.
+
+AccordState  partition `history`; row `gather`: what was read of the CRM's feed, what waits for its round, how far the
+             mailboxes were told; rows `round|number`: when, and which addresses (none: too many to search for)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sync.errors import Exists, Stale
+from sync.ports import Tables, Value, Write
+from sync.state import STATE
+
+PARTITION = "history"
+GATHER = "gather"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Addresses that became contacts' at about the same time; none are named where a listing has to answer them."""
+
+    number: int
+    at: datetime
+    addresses: tuple[str, ...]
+
+
+class Rounds:
+    """The rounds, by one Tables port."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def gathered(self) -> tuple[dict[str, Any], str]:
+        """What was gathered, and the version to save it over; nothing and "" before the first time."""
+        row = self._tables.get(STATE, PARTITION, GATHER)
+        return (json.loads(str(row.values["json"])), row.version) if row else ({}, "")
+
+    def save(self, known: Mapping[str, Any], version: str) -> bool:
+        """Save what was gathered over exactly the version read; False where somebody else was quicker."""
+        values = {"json": json.dumps(known)}
+        write = Write("replace", GATHER, values, version) if version else Write("insert", GATHER, values)
+        try:
+            self._tables.write(STATE, PARTITION, [write])
+        except (Exists, Stale):
+            return False
+        return True
+
+    def add(self, number: int, at: datetime, addresses: Sequence[str]) -> int:
+        """Make a round of the next free number from `number` on; one that somebody may have read never changes."""
+        values: dict[str, Value] = {"at": at, "addresses": json.dumps(list(addresses))}
+        while True:
+            try:
+                self._tables.write(STATE, PARTITION, [Write("insert", f"round|{number:08d}", values)])
+            except Exists:
+                number += 1
+            else:
+                return number
+
+    def after(self, number: int) -> list[Round]:
+        """All rounds behind this one, in order."""
+        found = []
+        for row in self._tables.rows(STATE, PARTITION, f"round|{number + 1:08d}", "round|~"):
+            at = row.values["at"]
+            assert isinstance(at, datetime)  # noqa: S101 - written as one
+            addresses = json.loads(str(row.values["addresses"]))
+            found.append(Round(int(row.key.partition("|")[2]), at, tuple(addresses)))
+        return found
