@@ -34,7 +34,7 @@ def walk(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> bool:
     tree, dropped = _tree(work, cursor, places)
     changed: dict[str, Place] = {}
     reached = tree.cursor
-    for place in placed(tree.folders, places, cursor["skipped"], work.world.policy().mail.hidden_folders):
+    for place in placed(tree.folders, places, cursor["skipped"]):
         if work.late():
             work.save(places=list(changed.values()))
             return False
@@ -72,17 +72,18 @@ def _tree(work: Work, cursor: Mapping[str, Any], places: dict[str, Place]) -> tu
     return tree, dropped
 
 
-def placed(
-    folders: Sequence[Folder], places: Mapping[str, Place], skipped: Collection[str], hidden_count: bool = True
-) -> list[Place]:
-    """The places that folder changes touch: new, moved, hidden, or left out from now on with a parent. Pure."""
+def placed(folders: Sequence[Folder], places: Mapping[str, Place], skipped: Collection[str]) -> list[Place]:
+    """The places that folder changes touch: new, moved, or left out from now on because a parent is. Pure.
+
+    A folder that Outlook does not show holds nothing that somebody wrote: it is left out, should Graph tell of it.
+    """
     parents = {place.folder: place.parent for place in places.values()} | {one.id: one.parent for one in folders}
     hidden = {place.folder: place.hidden for place in places.values()} | {one.id: one.hidden for one in folders}
 
     def left_out(folder: str) -> bool:
         seen = set()
         while folder in parents and folder not in seen:
-            if folder in skipped or (hidden[folder] and not hidden_count):
+            if folder in skipped or hidden[folder]:
                 return True
             seen.add(folder)
             folder = parents[folder]

@@ -38,7 +38,6 @@ class MailPolicy(_Section):
     backfill_months: int | None = Field(default=6, ge=1, le=240, description="None has no start (N4).")
     backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2.")
     skipped_folders: tuple[str, ...] = SKIPPED_FOLDERS
-    hidden_folders: bool = Field(default=False, description="Whether folders that Outlook does not show count.")
     attachments: Literal["none", "names", "files"] = Field(default="files", description="What of files is kept.")
     attachment_mb: int = Field(default=25, ge=1, le=150, description="Larger files are kept by name only.")
     bcc: bool = Field(default=True, description="D14: mail that reached the mailbox by Bcc is kept like any other.")

@@ -89,6 +89,12 @@ class Stage:
                 done += 1
         return done
 
+    def work_one(self, queue: str) -> None:
+        """Do the next visible job of one queue."""
+        text = self.queue.take(queue)
+        assert text is not None, f"There is nothing to do on {queue}."
+        jobs.work(self.world, queue, text, DOES[queue])
+
     def settle(self, world: World | None = None, ticks: int = 3) -> None:
         """Tick and work until nothing is left to do, `ticks` times over, five minutes apart."""
         for _ in range(ticks):

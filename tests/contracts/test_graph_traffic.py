@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dev.tenant.faults import Fault, Switches
+from sync.explain import explain
 from tests.builders import NOON
 from tests.oracle import ABSENT, check, oracle
 from tests.stage import ADA, BEN, Stage
@@ -39,6 +40,12 @@ def test_a_whole_life_of_two_mailboxes_passes_microsofts_schema(switches):
     ada.remove_folder(folder)
     stage.tenant.faults.add(Fault(match="deltatoken", kind="gone"))
     stage.settle()
+    why = explain(stage.world, next(iter(stage.world.state.mailboxes())), "<nobody@nowhere.example>")
+    explain(stage.world, next(iter(stage.world.state.mailboxes())), new)
+    stage.crm.save_contact("Otto", ["otto@other.example"])
+    stage.settle(ticks=4)
+    stage.clock.advance(86400)
+    stage.settle()
     stage.world.state.add_mailbox(stage.tenant.tenant_id, "nobody@firm.example")
     stage.settle(ticks=1)
 
@@ -47,4 +54,7 @@ def test_a_whole_life_of_two_mailboxes_passes_microsofts_schema(switches):
     stage.close()
 
     assert len(exchanges) > 50
+    assert why.reason == "missing"
+    for asked in ("$search", "lastModifiedDateTime", "internetMessageId%20eq"):
+        assert any(asked in one["url"] for one in exchanges), asked
     assert found == []

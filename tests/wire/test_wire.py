@@ -55,6 +55,45 @@ def test_without_a_start_only_the_end_bounds_it_and_oldest_may_come_first():
     assert query["$orderby"] == "receivedDateTime asc"
 
 
+def test_what_changed_is_asked_for_by_time_of_change():
+    query = query_of(wire.changed(USER, NOON - timedelta(days=1), NOON, newest_first=False))
+
+    assert (
+        query["$filter"]
+        == "lastModifiedDateTime ge 2026-11-19T12:00:00Z and lastModifiedDateTime le 2026-11-20T12:00:00Z"
+    )
+    assert query["$orderby"] == "lastModifiedDateTime asc"
+
+
+def test_mail_of_an_address_is_searched_for_by_participant():
+    request = wire.search(USER, "rosa@client.example")
+
+    assert request is not None
+    assert query_of(request)["$search"] == '"participants:rosa@client.example"'
+    assert "$filter" not in query_of(request)
+
+
+@pytest.mark.parametrize(
+    "odd", ['a"b@x.example', "a b@x.example", "a@x OR b@x", "a(b)@x.example", "a:b@x.example", "ä@x.example"]
+)
+def test_an_address_that_may_mean_something_in_a_search_is_not_searched_for(odd):
+    assert wire.search(USER, odd) is None
+
+
+def test_a_message_is_found_by_graphs_id_and_by_its_message_id():
+    by_id, by_name = wire.message(USER, "AAMk="), wire.message(USER, "<o'neil@client.example>")
+
+    assert "/messages/AAMk%3D?" in by_id.url
+    assert query_of(by_name)["$filter"] == "internetMessageId eq '<o''neil@client.example>'"
+
+
+def test_a_message_is_read_from_itself_or_from_a_list_of_one():
+    assert wire.read_message(an_answer({"id": "a"})).id == "a"
+    assert wire.read_message(an_answer({"value": [{"id": "b"}]})).id == "b"
+    assert wire.read_message(an_answer({"value": []})) is None
+    assert wire.read_message(an_error(404, "ErrorItemNotFound")) is None
+
+
 def test_a_folder_is_opened_from_a_moment_on():
     request = wire.open_folder(USER, "AAMk=", datetime(2026, 11, 20, 13, tzinfo=timezone(timedelta(hours=1))))
 

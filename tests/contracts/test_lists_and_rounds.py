@@ -1,0 +1,99 @@
+"""Exclusion lists and rounds of new addresses, on memory and on Azurite."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from dev.memory import ManualClock
+from sync.errors import BadItem
+from sync.exclusions import Exclusion
+from sync.lists import FIRM, ExclusionLists
+from sync.rounds import Round, Rounds
+from tests.builders import KEYS, NOON
+
+
+@pytest.fixture
+def now() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def kept(storage, now) -> ExclusionLists:
+    return ExclusionLists(storage.tables, KEYS, now)
+
+
+@pytest.fixture
+def rounds(storage) -> Rounds:
+    return Rounds(storage.tables)
+
+
+def test_a_list_holds_its_patterns_as_they_were_written(kept):
+    kept.exclude(FIRM, " News@Client.example ")
+    kept.exclude("mailbox", "*@else.example")
+
+    assert kept.listed(FIRM) == (Exclusion("News@Client.example"),)
+    assert kept.listed("mailbox") == (Exclusion("*@else.example"),)
+    assert kept.listed("other") == ()
+
+
+def test_what_is_taken_back_stays_with_its_moment(kept):
+    kept.exclude(FIRM, "client.example")
+
+    assert kept.take_back(FIRM, "*@CLIENT.example")
+    assert kept.listed(FIRM) == (Exclusion("client.example", until=NOON),)
+    assert not kept.take_back(FIRM, "client.example")
+    assert not kept.take_back(FIRM, "never@there.example")
+
+
+def test_what_was_taken_back_may_be_excluded_again(kept):
+    kept.exclude(FIRM, "client.example")
+    kept.take_back(FIRM, "client.example")
+    kept.exclude(FIRM, "client.example")
+
+    assert kept.listed(FIRM) == (Exclusion("client.example"),)
+
+
+def test_a_list_is_remembered_for_a_minute_and_forgotten_with_a_change_of_ones_own(storage, kept, now):
+    other = ExclusionLists(storage.tables, KEYS, now)
+    assert other.of(FIRM) == kept.of(FIRM) == ()
+
+    kept.exclude(FIRM, "client.example")
+
+    assert kept.of(FIRM) == (Exclusion("client.example"),)
+    assert other.of(FIRM) == ()
+    now.advance(60)
+    assert other.of(FIRM) == (Exclusion("client.example"),)
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "*@*", "nobody", "a@b c@d", "a" * 400])
+def test_what_can_be_no_pattern_is_refused(kept, pattern):
+    with pytest.raises(BadItem):
+        kept.exclude(FIRM, pattern)
+    with pytest.raises(BadItem):
+        kept.take_back(FIRM, pattern)
+
+    assert kept.listed(FIRM) == ()
+
+
+def test_what_was_gathered_is_saved_over_what_was_read_and_nothing_else(rounds):
+    assert rounds.gathered() == ({}, "")
+    assert rounds.save({"cursor": "a"}, "")
+    known, version = rounds.gathered()
+
+    assert rounds.save({"cursor": "b"}, version)
+    assert not rounds.save({"cursor": "c"}, version)
+    assert not rounds.save({"cursor": "d"}, "")
+    assert (known, rounds.gathered()[0]) == ({"cursor": "a"}, {"cursor": "b"})
+
+
+def test_a_round_gets_the_next_free_number_and_never_changes(rounds):
+    later = NOON + timedelta(minutes=10)
+
+    assert rounds.add(1, NOON, ["a@x.example"]) == 1
+    assert rounds.add(1, later, []) == 2
+
+    assert rounds.after(0) == [Round(1, NOON, ("a@x.example",)), Round(2, later, ())]
+    assert rounds.after(1) == [Round(2, later, ())]
+    assert rounds.after(2) == []
