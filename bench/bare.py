@@ -198,7 +198,14 @@ def open_folders(
         if one["parentFolderId"] in skipped:
             skipped.add(one["id"])
         link = "" if one["id"] in skipped else delta_link(ask, user, one["id"], now)
-        values = {"folder": one["id"], "parent": one["parentFolderId"], "skipped": not link, "link": link, "next": ""}
+        values = {
+            "folder": one["id"],
+            "parent": one["parentFolderId"],
+            "skipped": not link,
+            "link": link,
+            "next": "",
+            "hidden": False,
+        }
         places.append((f"mail|2folder|{digest('folder', one['id'])}", values))
     cursor = {"opened": now.isoformat(), "started": True, "tree": tree["@odata.deltaLink"], "skipped": sorted(skipped)}
     save(state, mailbox, "mail", 1, cursor, places)

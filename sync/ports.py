@@ -161,6 +161,9 @@ class Crm(Protocol):
     def people(self, addresses: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
         """Whose these addresses are, by folded address; unknown ones are absent."""
 
+    def add_addresses(self, user: str, addresses: Sequence[str]) -> None:
+        """Have these addresses be a user's too; unknown users and addresses that are his already change nothing."""
+
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
         """What is known of these mail keys; unknown ones are absent."""
 

@@ -30,6 +30,10 @@ class Builtin:
         """Whose these addresses are, by folded address; unknown ones are absent."""
         return self._addresses.people(addresses)
 
+    def add_addresses(self, user: str, addresses: Sequence[str]) -> None:
+        """Have these addresses be a user's too; unknown users and addresses that are his already change nothing."""
+        self._people.add_addresses(user, addresses)
+
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
         """What is known of these mail keys; unknown ones are absent."""
         return self._mails.known(mailbox, keys)

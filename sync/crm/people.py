@@ -76,6 +76,13 @@ class People:
         self._save(key, "user", tidy, usable)
         return key
 
+    def add_addresses(self, user: str, addresses: Sequence[str]) -> None:
+        """Have these addresses be a user's too; unknown users and addresses that are his already change nothing."""
+        stored = self._read(user) if user.startswith("u") else None
+        usable = tuple(dict.fromkeys(filter(None, map(contacts_csv.address, addresses))))
+        if stored and not set(usable) <= set(stored.addresses):
+            self._save(user, "user", stored.name, usable, only_add=True)
+
     def save_contact(self, name: str, addresses: Sequence[str], key: str = "") -> str:
         """Keep a contact under `key`, or a new one; name and addresses replace what was there. Raises BadItem."""
         tidy, usable = _tidied(name, addresses)

@@ -259,3 +259,35 @@ def test_why_of_a_mailbox_that_was_never_met_goes_by_what_is_known(stage):
     mail = stage.mail()
 
     assert explain(stage.world, row, mail).keep
+
+
+# -- whose addresses
+
+
+def test_an_alias_of_a_user_is_his_in_every_mailbox():
+    stage = Stage(mailboxes=())
+    stage.tenant.add_user(ADA)
+    stage.tenant.add_user(BEN, "Ben", ("ben@old-name.example",))
+    ben = stage.crm.add_user("Ben", [BEN])
+    stage.crm.save_contact("Ben as a contact", ["ben@old-name.example"])
+    stage.world.state.add_mailbox(stage.tenant.tenant_id, BEN, owner=ben)
+    stage.add(ADA)
+    stage.settle()
+
+    stage.mail(author="ben@old-name.example", subject="from a colleague")
+    stage.settle()
+
+    assert stage.crm.contact(ben).addresses == (BEN, "ben@old-name.example")
+    assert stage.timeline("Ben as a contact") == []
+    stage.close()
+
+
+def test_a_shared_mailbox_nobody_owns_is_captured_like_any_other(stage):
+    stage.tenant.add_user("info@firm.example", "Info")
+    stage.world.state.add_mailbox(stage.tenant.tenant_id, "info@firm.example")
+    stage.settle()
+
+    stage.mail("info@firm.example", subject="to all of you")
+    stage.settle()
+
+    assert stage.timeline() == ["to all of you"]
