@@ -132,7 +132,7 @@ class Mails:
         for draft in drafts:
             buckets[bucket(draft.key)].append(self._ready(draft))
         for partition, many in buckets.items():
-            units = [self._unit(one, Verdict("new", one.draft.record.relations, bcc=True), Seen()) for one in many]
+            units = [self._unit(one, Verdict("new", one.draft.record.relations), Seen()) for one in many]
             sizes = [(unit.rows, unit.weight) for unit in units]
             for group in records.packed(sizes, GROUP_ROWS, GROUP_WEIGHT):
                 self._store_group(partition, [many[one] for one in group], [units[one] for one in group], outcome)
@@ -204,13 +204,15 @@ class Mails:
         """The rows of a draft, those that may go early first, the sighting last; none where nothing is missing."""
         draft, key = ready.draft, ready.draft.key
         people = list(records.relation_writes(key, verdict.relations).values())
-        more = records.bcc_writes(draft, ready.content) if verdict.bcc else []
+        more = [] if verdict.leaves else records.bcc_writes(draft, ready.content, seen.bcc)
         weight = ready.content.weight + len(people) * records.ROW_BYTES
         if verdict.stays:  # first, and only over what was read: from here on nobody removes it
             record = Write("merge", f"r|{key}", {"type": "mail"}, seen.version)
             sighting = Write("merge", _sighting(key, draft.record.mailbox), {"expires": ""})
             return Unit(key, "mail", [record, sighting, *more, *people], weight)
-        if verdict.fate in ("already", "again"):
+        if verdict.fate == "again":
+            return Unit(key, "mail", [])
+        if verdict.fate == "already":
             return Unit(key, "mail", [*more, *people], weight)
         record = records.record_write(draft, ready.content, seen)
         sighting = records.sighting_write(self._keys, draft, ready.content, ready.mark, ready.expires, seen)
@@ -274,7 +276,7 @@ def _sighting(key: str, mailbox: str) -> str:
 def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
     record, sighting = rows.get(f"r|{key}"), rows.get(_sighting(key, mailbox))
     mine = sighting.values if sighting else {}
-    before = f"r|{key}|p|"
+    before, hidden = f"r|{key}|p|", f"r|{key}|h|{mailbox}|"
     return Seen(
         record=record is not None,
         time=str(record.values.get("time", "")) if record else "",
@@ -284,7 +286,7 @@ def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
         people={row.removeprefix(before) for row in rows if row.startswith(before)},
         version=record.version if record else "",
         thread=str(mine.get("thread", "")),
-        bcc=f"r|{key}|h|{mailbox}" in rows,
+        bcc=frozenset(row.removeprefix(hidden) for row in rows if row.startswith(hidden)),
         expires=removal.expires(key, rows),
         apart=frozenset(json.loads(str(mine.get("apart", "[]")))),
     )

@@ -1,9 +1,10 @@
 """Removes mails that expired. The rules stand in `sync.crm.removal`; here is the order of the effects.
 
-1. One group of the bucket: the record at the version read, its other rows, the feed row, and in the index row what is
-   left to do. Where somebody stored the mail again since it was read, the group fails and the mail is left alone.
-2. Then the timeline rows, rows too many for the group, files; the index row last.
-3. A run that finds such an index row goes on from there.
+1. One group of the bucket: the record at the version read, its other rows, the feed row, and beside the index row that
+   goes one that says what is left to do. Where somebody stored the mail again since it was read, the group fails and
+   the mail is left alone.
+2. Then the timeline rows, rows too many for the group, files; what is left to do is removed last.
+3. A run that finds something left to do does that first.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from datetime import datetime
 
 from sync.crm import records, removal
 from sync.crm.addresses import in_parts
-from sync.crm.feed import GROUP_ROWS, TABLE, Feed, Unit
+from sync.crm.feed import TABLE, Feed, Unit
 from sync.crm.mails import TIMELINE
 from sync.crm.removal import Removal
 from sync.errors import Conflict, Stale
 from sync.keys import BUCKETS, bucket
 from sync.ports import Blobs, Row, Tables, Write
 
-MOST_INDEXES = 30  # of a mail in one group; further ones are dropped when their time comes
+AT_ONCE = 60  # rows of a mail that go in the group of its record
+MORE = 100  # rows of the index that are read beyond the limit: not each leads to a mail that goes
+MOST_INDEXES = 30  # and rows of the index; further ones are dropped when their time comes
 
 
 class Purge:
@@ -40,14 +43,17 @@ class Purge:
             if removed >= limit:
                 break
             # "~" follows "|": what expires at this very second is among them.
-            for row in list(self._tables.rows(TABLE, partition, removal.INDEX, f"{removal.INDEX}{until}~")):
+            rows = self._tables.rows(
+                TABLE, partition, removal.INDEX, f"{removal.INDEX}{until}~", limit=limit - removed + MORE
+            )
+            for row in sorted(rows, key=lambda row: "removal" not in row.values):
                 if removed < limit:
                     removed += self._remove(partition, row, until)
         return removed
 
     def _remove(self, partition: str, index: Row, until: str) -> bool:
         """Whether the mail of an index row is removed now."""
-        key = str(index.values["key"])
+        key = index.key.split("|")[2]
         if "removal" in index.values:
             self._finish(partition, index.key, key, Removal.from_json(self._text(str(index.values["removal"]))))
             return True
@@ -56,38 +62,38 @@ class Purge:
         if f"r|{key}" not in rows or not expires or expires > until:
             self._drop(partition, index)
             return False
-        left, writes = self._planned(key, rows, index)
+        left = self._left(key, rows)
+        writes = self._writes(key, rows, index, left)
         try:
             self._feed.append(partition, [Unit(key, "mail", writes, removed=True)])
         except Conflict:  # it was stored again since it was read
             return False
-        self._finish(partition, index.key, key, left)
+        self._finish(partition, f"{index.key}|left", key, left)
         return True
 
-    def _planned(self, key: str, rows: Mapping[str, Row], index: Row) -> tuple[Removal, list[Write]]:
-        """What goes after the record, and the writes of the group that removes it."""
-        indexes = sorted(removal.index_keys(key, rows) - {index.key})[:MOST_INDEXES]
-        ordered = removal.ordered(key, rows)
-        room = GROUP_ROWS - 2 - len(indexes)  # the feed row and this index row
-        shown = []
-        for one in removal.timeline_keys(key, rows):
-            row = self._tables.get(TIMELINE, bucket(one), one)
-            if row:
-                shown.append((one, row.version))
-        left = Removal(
-            timeline=tuple(shown),
-            rows=tuple((row.key, row.version) for row in ordered[room:]),
+    def _left(self, key: str, rows: Mapping[str, Row]) -> Removal:
+        """What goes after the record. Versions are read now: whoever writes a line again from here on keeps it."""
+        found = [(one, self._tables.get(TIMELINE, bucket(one), one)) for one in removal.timeline_keys(key, rows)]
+        return Removal(
+            timeline=tuple((one, row.version) for one, row in found if row),
+            rows=tuple((row.key, row.version) for row in removal.ordered(key, rows)[AT_ONCE:]),
             files=tuple(sorted(self._files(key, rows))),
             kin=tuple(sorted(self._kin(key, rows))),
         )
+
+    def _writes(self, key: str, rows: Mapping[str, Row], index: Row, left: Removal) -> list[Write]:
+        """The group that removes a record."""
         text = left.to_json()
         if _is_large(text):
             self._blobs.put(_file(key), text.encode())
             text = _file(key)
-        first = f"r|{key}"
-        gone = [Write("delete", row.key, {}, row.version if row.key == first else None) for row in ordered[:room]]
-        gone += [Write("delete", one) for one in indexes]
-        return left, [*gone, Write("merge", index.key, {"removal": text}, index.version)]
+        writes = [
+            Write("delete", row.key, {}, row.version if row.key == f"r|{key}" else None)
+            for row in removal.ordered(key, rows)[:AT_ONCE]
+        ]
+        others = sorted(removal.index_keys(key, rows) - {index.key})[:MOST_INDEXES]
+        writes += [Write("delete", one) for one in others]
+        return [*writes, Write("delete", index.key, {}, index.version), removal.left_write(index.key, text)]
 
     def _finish(self, partition: str, index: str, key: str, left: Removal) -> None:
         groups: dict[str, list[tuple[str, str]]] = defaultdict(list)

@@ -48,7 +48,7 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What stands under a key: `time` of the record and its `version`, this mailbox's copy (item and mark, `also` the
-    items of further copies and of mails told apart, its `thread`, whether its Bcc stands), who is beside it
+    items of further copies and of mails told apart, its `thread`, for which owners its Bcc stands), who is beside it
     (`Relation.who`), when it `expires` ("" for a mail that stays), and the keys of mails told `apart` from it."""
 
     record: bool = False
@@ -59,7 +59,7 @@ class Seen:
     people: Collection[str] = ()
     version: str = ""
     thread: str = ""
-    bcc: bool = False
+    bcc: frozenset[str] = frozenset()
     expires: str = ""
     apart: frozenset[str] = frozenset()
 
@@ -71,14 +71,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done with a draft, which relations are to be written with it, whether its item is to be noted as a
-    further copy, so that it is not read again when a delta reports it, and whether its Bcc is to be written. `stays`
-    ends that the mail expires; with `leaves` it is about to, and nothing is added any more."""
+    """What is done with a draft, which relations are to be written with it, and whether its item is to be noted as a
+    further copy, so that it is not read again when a delta reports it. `stays` ends that the mail expires; `leaves`
+    says that it is about to, so that nothing is added any more."""
 
     fate: Literal["new", "joined", "already", "again"]
     relations: tuple[Relation, ...] = ()
     copy: bool = False
-    bcc: bool = False
     stays: bool = False
     leaves: bool = False
 
@@ -132,9 +131,8 @@ def decide(draft: Draft, subject_mark: str, seen: Seen, soon: str) -> Verdict:
     """What to do with a draft, given what stands under its key. What expires until `soon` is left to expire: whoever
     removes it must not meet rows that were added meanwhile."""
     record = draft.record
-    bcc = bool(record.envelope.bcc)
     if seen.item is None or not seen.record:
-        return Verdict("joined" if seen.record else "new", record.relations, bcc=bcc)
+        return Verdict("joined" if seen.record else "new", record.relations)
     item = record.envelope.id
     copy = item != seen.item and item not in seen.also
     if seen.item != item and seen.mark != subject_mark and not draft.first:
@@ -143,7 +141,7 @@ def decide(draft: Draft, subject_mark: str, seen: Seen, soon: str) -> Verdict:
         return Verdict("already", leaves=True)
     missing = tuple(one for one in record.relations if one.who not in seen.people)
     stays = bool(seen.expires) and record.expires is None
-    return Verdict("already", missing, copy, bcc and not seen.bcc, stays)
+    return Verdict("already", missing, copy, stays)
 
 
 def content(keys: Keys, draft: Draft) -> Content:
@@ -166,8 +164,8 @@ def content(keys: Keys, draft: Draft) -> Content:
     bcc: dict[str, Value] | None = None
     if envelope.bcc:
         bcc, more, heavier = _fitted(keys, draft.key, {"bcc": addresses(envelope.bcc)})
-        bcc["only"] = ",".join(sorted({one.only for one in draft.record.relations if one.only}))
-        files, weight = files | more, weight + heavier + ROW_BYTES
+        rows = len(owners(draft.record))
+        files, weight = files | more, weight + (heavier + ROW_BYTES) * rows
     if draft.record.html is not None and draft.record.text is not None:
         body, more, heavier = _fitted(keys, draft.key, _said(draft.record, draft.record.html, draft.record.text))
         files, weight = files | more, weight + heavier + ROW_BYTES
@@ -215,9 +213,21 @@ def body_writes(draft: Draft, kept: Content) -> list[Write]:
     return [] if kept.body is None else [Write("replace", f"r|{draft.key}|b", kept.body)]
 
 
-def bcc_writes(draft: Draft, kept: Content) -> list[Write]:
-    """The row of the Bcc that this mailbox's copy shows: apart from the record, because few may see it."""
-    return [] if kept.bcc is None else [Write("merge", f"r|{draft.key}|h|{draft.record.mailbox}", kept.bcc)]
+def owners(record: MailRecord) -> list[str]:
+    """Whose copy this is, as far as its relations tell: who may see its Bcc. "" where they do not."""
+    return sorted({one.only for one in record.relations if one.only}) or [""]
+
+
+def bcc_writes(draft: Draft, kept: Content, there: Collection[str] = ()) -> list[Write]:
+    """The rows of the Bcc that this mailbox's copy shows, for each owner but those whose row is there: apart from the
+    record, because few may see it."""
+    if kept.bcc is None:
+        return []
+    return [
+        Write("merge", f"r|{draft.key}|h|{draft.record.mailbox}|{owner}", kept.bcc)
+        for owner in owners(draft.record)
+        if owner not in there
+    ]
 
 
 def relation_writes(key: str, relations: Iterable[Relation]) -> dict[str, Write]:

@@ -2,8 +2,8 @@
 
 1. A mail expires if each of its copies does; the last of them counts. One copy that matches, and it stays.
 2. Beside each copy that expires stands a row of an index by time, in the same group.
-3. The group that removes a record leaves in that row what else is to go: rows of timelines and files. So whoever dies
-   behind it is completed, and until then nothing leads from the record to what is half removed.
+3. The group that removes a record leaves a row in the index that says what else is to go: rows of timelines and files.
+   So whoever dies behind it is completed.
 4. Rows elsewhere go at the version they had before the record went: who stores the mail again keeps his own.
 """
 
@@ -53,6 +53,11 @@ def moment(known: datetime) -> str:
 def index_key(expires: str, key: str) -> str:
     """The index row of a mail and a time."""
     return f"{INDEX}{expires}|{key}"
+
+
+def left_write(index: str, text: str) -> Write:
+    """Leave behind the index row of a removed mail what is still to go. Where another is left, that must go first."""
+    return Write("insert", f"{index}|left", {"removal": text})
 
 
 def index_write(expires: str, key: str) -> Write:

@@ -117,7 +117,7 @@ class Views:
                 relations.append(row)
             elif sort == "s":
                 sightings.append(_sighting(rest, row))
-            elif viewer is None or viewer in str(row.values["only"]).split(","):
+            elif viewer is None or viewer == rest.partition("|")[2]:
                 bcc |= dict.fromkeys(records.read_addresses(_Texts(self._blobs, row.values)["bcc"]))
         beside = _beside(len(f"r|{key}|p|"), relations, viewer)
         expires = removal.expires(key, rows)

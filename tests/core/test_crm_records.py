@@ -341,27 +341,29 @@ def test_a_person_is_visible_to_whom_he_may(person: str, only: str, viewer: str 
     assert timeline.visible(person, only, viewer) is seen
 
 
-def test_a_bcc_row_names_the_users_it_is_for_and_holds_what_is_too_large_in_a_file() -> None:
+def test_a_bcc_too_large_for_a_row_becomes_a_file() -> None:
     crowd = tuple(an_address(f"person{number}@client.example") for number in range(2000))
     few = records.content(KEYS, a_draft(bcc=crowd[:1], relations=(HIDDEN_CLIENT, TO_CLIENT)))
     many = records.content(KEYS, a_draft(bcc=crowd))
 
-    assert few.bcc == {"bcc": records.addresses(crowd[:1]), "only": COLLEAGUE.key}
+    assert few.bcc == {"bcc": records.addresses(crowd[:1])}
     assert many.bcc is not None
     (name,) = orjson.loads(str(many.bcc["large"])).values()
     assert records.read_addresses(many.files[name].decode()) == crowd
-    draft = a_draft(bcc=crowd)
-    assert [one.key for one in records.bcc_writes(draft, many)] == [f"r|{KEY}|h|ada"]
-    assert records.bcc_writes(a_draft(), records.content(KEYS, a_draft())) == []
 
 
-def test_a_second_copy_adds_its_bcc_once() -> None:
-    draft = a_draft(bcc=(an_address("b@x.example"),))
-    there = Seen(True, item="AAMk9", mark=mark("Review"))
+def test_the_rows_of_a_bcc_are_written_once_for_each_owner() -> None:
+    bcc = (an_address("b@x.example"),)
+    unknown, known = a_draft(bcc=bcc), a_draft(bcc=bcc, relations=(HIDDEN_CLIENT, TO_CLIENT))
 
-    assert records.decide(draft, mark("Review"), there, SOON).bcc
-    assert not records.decide(draft, mark("Review"), replace(there, bcc=True), SOON).bcc
-    assert not records.decide(a_draft(), mark("Review"), there, SOON).bcc
+    def rows(draft: Draft, *there: str) -> list[str]:
+        return [one.key for one in records.bcc_writes(draft, records.content(KEYS, draft), there)]
+
+    assert rows(unknown) == [f"r|{KEY}|h|ada|"]
+    assert rows(unknown, "") == []
+    assert rows(known, "") == [f"r|{KEY}|h|ada|{COLLEAGUE.key}"]
+    assert rows(known, "", COLLEAGUE.key) == []
+    assert rows(a_draft(relations=(HIDDEN_CLIENT,))) == []
 
 
 # -- mails that expire
