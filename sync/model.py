@@ -193,6 +193,11 @@ class Relation:
     address: str
     only: str = ""
 
+    @property
+    def who(self) -> str:
+        """The person's key, and behind it `|` and `only` where that restricts: no two of a mail are alike."""
+        return f"{self.person.key}|{self.only}" if self.only else self.person.key
+
 
 @dataclass(frozen=True, slots=True)
 class Filed:
@@ -224,8 +229,8 @@ class MailRecord:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the CRM knows of a mail key: whether there is a record, Graph's ids of this mailbox's copies of it, and the
-    keys of the people who stand beside it."""
+    """What the CRM knows of a mail key: whether there is a record, Graph's ids of this mailbox's copies of it, and who
+    stands beside it (`Relation.who`)."""
 
     record: bool
     items: tuple[str, ...] = ()

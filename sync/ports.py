@@ -170,18 +170,19 @@ class Crm(Protocol):
     def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
         """Store the bytes of a mail's attachment, the `number`-th; returns what leads to them. Twice is once."""
 
-    def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:
-        """Addresses that became contacts' since `cursor`, of up to `limit` changes: the addresses, how many changes
-        were read, and the cursor behind them."""
-
-    def newest(self) -> str:
-        """The cursor of now."""
+    def keep(self, records: Sequence[MailRecord]) -> Kept:
+        """Store mails with relations, timeline and feed; storing the same again changes nothing. A mail that is there
+        gets the people who are missing."""
 
     def purge(self, now: datetime, limit: int) -> int:
-        """Remove up to `limit` mails that matched nobody and whose time is over; returns how many."""
+        """Remove up to `limit` mails that expired until `now`, with all that was stored of them; returns how many."""
 
-    def keep(self, records: Sequence[MailRecord]) -> Kept:
-        """Store mails with relations, timeline and feed; storing the same again changes nothing."""
+    def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:
+        """Folded addresses that became contacts' since `cursor` ("" is the beginning), among the next `limit` changes;
+        how many changes were read (0: nothing is new); the cursor behind them."""
+
+    def newest(self) -> str:
+        """The cursor of now: what `arrivals` gives after it became a contact's later."""
 
 
 Clock = Callable[[], datetime]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sync.crm.addresses import Addresses
 from sync.crm.feed import Change, Feed
 from sync.crm.mails import Mails
 from sync.crm.people import Contact, ImportReport, People
+from sync.crm.purge import Purge
 from sync.crm.views import Mail, TimelineEntry, Views
 from sync.keys import Keys
 from sync.model import Attachment, Kept, Known, MailRecord, Person
@@ -21,7 +23,8 @@ class Builtin:
         self._feed = Feed(tables, clock)
         self._addresses = Addresses(tables, blobs, keys, clock)
         self._people = People(tables, keys, self._feed, self._addresses, clock)
-        self._mails = Mails(tables, blobs, keys, self._feed)
+        self._mails = Mails(tables, blobs, keys, self._feed, clock)
+        self._purge = Purge(tables, blobs, self._feed)
         self._views = Views(tables, blobs)
 
     # -- the port
@@ -46,17 +49,18 @@ class Builtin:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""
         return self._mails.keep(records)
 
-    def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:  # noqa: ARG002
-        """PLACEHOLDER"""
-        return (), 0, cursor
+    def purge(self, now: datetime, limit: int) -> int:
+        """Remove up to `limit` mails that expired, with all that was stored of them; returns how many."""
+        return self._purge.run(now, limit)
+
+    def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:
+        """Addresses that became contacts' since `cursor`; how many changes were read; the cursor behind. Raises
+        BadItem."""
+        return self._feed.arrivals(cursor, limit)
 
     def newest(self) -> str:
-        """PLACEHOLDER"""
-        return ""
-
-    def purge(self, now: object, limit: int) -> int:  # noqa: ARG002
-        """PLACEHOLDER"""
-        return 0
+        """The cursor of now."""
+        return self._feed.newest()
 
     # -- people
 
@@ -90,13 +94,23 @@ class Builtin:
         """Up to `limit` contacts, and where to go on ("" at the end). Raises BadItem."""
         return self._people.contacts(limit, after)
 
-    def timeline(self, person: str, limit: int, after: str = "") -> tuple[list[TimelineEntry], str]:
-        """Up to `limit` entries of a person, newest first, and where to go on ("" at the end). Raises BadItem."""
-        return self._views.timeline(person, limit, after)
+    def timeline(
+        self, person: str, limit: int, after: str = "", viewer: str | None = None
+    ) -> tuple[list[TimelineEntry], str]:
+        """Up to `limit` entries of a person, newest first, and where to go on ("" at the end), as a user sees them
+        (None: an admin). Raises BadItem."""
+        return self._views.timeline(person, limit, after, viewer)
 
-    def mail(self, key: str) -> Mail | None:
-        """A mail with its relations, copies and body, or None."""
-        return self._views.mail(key)
+    def thread(
+        self, key: str, limit: int, after: str = "", viewer: str | None = None
+    ) -> tuple[list[TimelineEntry], str] | None:
+        """The mails of this mail's conversation, newest first, and where to go on; None where there is no such mail.
+        Raises BadItem."""
+        return self._views.thread(key, limit, after, viewer)
+
+    def mail(self, key: str, viewer: str | None = None) -> Mail | None:
+        """A mail with its relations, copies and body, as a user sees it (None: an admin), or None."""
+        return self._views.mail(key, viewer)
 
     def changes(self, cursor: str, limit: int) -> tuple[list[Change], str]:
         """Up to `limit` changes after `cursor` ("" is the beginning), and the cursor behind them. Raises BadItem."""

@@ -4,6 +4,7 @@
 2. Row `c` holds the last feed number of the bucket, `f|<number>` says what changed, `r|...` are the records' rows.
 3. Every group that changes a record writes its feed row and the counter, the counter over exactly the version read.
    So numbers have no gaps and no reader passes a change that is not visible yet: no clock is involved.
+   A contact's feed row names the addresses that are new with him, at most fifty: who waits for them reads no record.
 4. The counter is remembered between groups; a worker that meets a newer one reads it again and sends the group again.
 """
 
@@ -15,10 +16,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import orjson
+
 from sync.crm import records
 from sync.errors import BadItem, Exists, Retry, Stale, TooLarge
 from sync.keys import BUCKETS
-from sync.ports import Clock, Tables, Write
+from sync.ports import Clock, Tables, Value, Write
 
 TABLE = "CrmRecords"
 COUNTER = "c"
@@ -30,12 +33,15 @@ PAUSE = 0.006  # seconds, at most, before a group goes again; two workers of one
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A record's change: rows that travel together with one feed row. `weight` bounds their bytes on the wire."""
+    """A record's change: rows that travel together with one feed row. `weight` bounds their bytes on the wire.
+    `removed` says that the record goes, `arrived` which addresses this contact did not have before."""
 
     key: str
     type: str
     writes: Sequence[Write]
     weight: int = 0
+    removed: bool = False
+    arrived: Sequence[str] = ()
 
     @property
     def rows(self) -> int:
@@ -45,13 +51,16 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A record was created or changed: the `number`th change of its bucket."""
+    """A record was created, changed or `removed`: the `number`th change of its bucket. `arrived` are the addresses
+    that became this contact's."""
 
     key: str
     type: str
     number: int
     bucket: str
     time: str
+    removed: bool = False
+    arrived: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,10 +110,30 @@ class Feed:
                 numbers[position] = change.number
         return found, write_cursor(numbers)
 
+    def arrivals(self, cursor: str, limit: int) -> tuple[list[str], int, str]:
+        """Addresses that became contacts' since `cursor`, among the next `limit` changes; how many changes were read,
+        and the cursor behind them. Sixteen reads where nothing is new: one for each bucket. Raises BadItem."""
+        changes, behind = self.changes(cursor, limit)
+        found = dict.fromkeys(address for change in changes for address in change.arrived)
+        return list(found), len(changes), behind
+
+    def newest(self) -> str:
+        """The cursor behind all changes that are stored now, from the counters alone: sixteen reads."""
+        places = [self._tables.get(TABLE, bucket, COUNTER) for bucket in BUCKETS]
+        return write_cursor([int(str(row.values["number"]), 16) if row else 0 for row in places])
+
     def _after(self, bucket: str, number: int, limit: int) -> Iterator[Change]:
         for row in self._tables.rows(TABLE, bucket, _feed_key(number + 1), "f~", limit=limit):
             values = row.values
-            yield Change(str(values["key"]), str(values["type"]), int(row.key[2:], 16), bucket, str(values["time"]))
+            yield Change(
+                key=str(values["key"]),
+                type=str(values["type"]),
+                number=int(row.key[2:], 16),
+                bucket=bucket,
+                time=str(values["time"]),
+                removed=bool(values.get("removed", False)),
+                arrived=tuple(orjson.loads(str(values.get("arrived", "[]")))),
+            )
 
     def _append(self, bucket: str, units: Sequence[Unit]) -> None:
         place = self._places[bucket]
@@ -141,7 +170,12 @@ class Feed:
         group = [Write("replace", COUNTER, counter, version) if version else Write("insert", COUNTER, counter)]
         for position, unit in enumerate(units, number + 1):
             group.extend(unit.writes)
-            group.append(Write("insert", _feed_key(position), {"key": unit.key, "type": unit.type, "time": now}))
+            values: dict[str, Value] = {"key": unit.key, "type": unit.type, "time": now}
+            if unit.removed:
+                values["removed"] = True
+            if unit.arrived:
+                values["arrived"] = orjson.dumps(unit.arrived).decode()
+            group.append(Write("insert", _feed_key(position), values))
         return group
 
     def _read(self, bucket: str, place: _Place) -> None:

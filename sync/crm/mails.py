@@ -6,6 +6,9 @@
 4. Files go before the rows that name them, timeline rows after the records they lead to.
 5. Who died in between left a sighting without timeline rows. `known` hides such a sighting, so the mail is handed in
    again, and `keep` completes what is missing.
+6. What expires may be removed at any time after. A copy therefore lasts for an hour at least, longer than any run;
+   nothing but a copy of its own is added to a mail that has less; and whatever ends that a mail expires holds only for
+   the very record that was read.
 """
 
 from __future__ import annotations
@@ -14,19 +17,21 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from sync.crm import records
+from sync.crm import records, removal, timeline
 from sync.crm.addresses import in_parts
 from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
 from sync.crm.records import Content, Draft, Seen, Verdict
-from sync.errors import Exists, Retry
+from sync.errors import Exists, Retry, Stale
 from sync.keys import Keys, bucket
 from sync.model import Attachment, Kept, Known, MailRecord
-from sync.ports import Blobs, Row, Tables, Write
+from sync.ports import Blobs, Clock, Row, Tables, Write
 
 TIMELINE = "CrmTimeline"
 TRIES = 10
 MOST_COPIES = 100  # further copies of one mail in one mailbox that are noted: ids are long, and a row is small
+SOON = timedelta(hours=1)
 MORE_ROWS = 90  # relations in the last group of a mail; what is above goes before
 
 
@@ -39,38 +44,42 @@ class _Outcome:
     already: list[str] = field(default_factory=list)
     again: list[Draft] = field(default_factory=list)
     copies: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    apart: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     there: dict[tuple[str, str], Seen] = field(default_factory=dict)
     timeline: dict[str, dict[str, Write]] = field(default_factory=lambda: defaultdict(dict))
 
     def show(self, draft: Draft, time: str, people: Iterable[str]) -> None:
-        """Have the mail on these people's timelines."""
-        for person, write in records.timeline_writes(draft, time, people).items():
-            self.timeline[bucket(person)][write.key] = write
+        """Have the mail on the timelines of these people and threads."""
+        for who, write in timeline.timeline_writes(draft, time, people).items():
+            self.timeline[bucket(who)][write.key] = write
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A draft with what is written for it."""
+    """A draft with what is written for it; `expires` is "" for one that stays."""
 
     draft: Draft
     mark: str
     content: Content
+    expires: str
 
 
 class Mails:
     """Stores mails, and tells which are stored."""
 
-    def __init__(self, tables: Tables, blobs: Blobs, keys: Keys, feed: Feed) -> None:
+    def __init__(self, tables: Tables, blobs: Blobs, keys: Keys, feed: Feed, clock: Clock) -> None:
         self._tables = tables
         self._blobs = blobs
         self._keys = keys
         self._feed = feed
+        self._clock = clock
 
     def keep(self, many: Sequence[MailRecord]) -> Kept:
         """Store mails with relations, timeline and feed; storing the same again writes nothing.
 
         `new` are mails this mailbox had not shown: the quick way does not look whether another mailbox has.
         `joined` are those of which it was seen that another has. A mail told apart stands under its own key.
+        A mail that is there already gets the people who are missing; if this record does not expire, it stays for good.
         """
         outcome = _Outcome()
         todo = [Draft(one.key, one) for one in many]
@@ -89,7 +98,7 @@ class Mails:
                 self._tables.write(TIMELINE, partition, part)
         # Last: whoever finds a copy noted here takes it for stored.
         for where, items in outcome.copies.items():
-            self._note_copies(where, items, outcome.there.get(where, Seen()))
+            self._note_copies(where, items, outcome)
         return Kept(tuple(outcome.new), tuple(outcome.joined), tuple(outcome.already))
 
     def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
@@ -99,17 +108,22 @@ class Mails:
         return name
 
     def known(self, mailbox: str, keys: Collection[str]) -> Mapping[str, Known]:
-        """What is known of these mail keys; unknown ones are absent. A copy whose timeline was never completed does
-        not count as shown."""
+        """What is known of these mail keys; unknown ones are absent, and so are those that expire within the hour. A
+        copy whose timeline was never completed does not count as shown."""
         found = {}
+        soon = self._soon()
         for key in set(keys):
-            rows = self._rows(key, select=("item", "also", "time"))
+            rows = self._rows(key, select=("item", "also", "time", "thread", "expires"))
             seen = _seen(key, mailbox, rows)
-            if not seen.record:
+            if not seen.record or (seen.expires and seen.expires <= soon):
                 continue
-            shown = seen.item is not None and not self._missing(key, seen.time, seen.people)
-            found[key] = Known(True, (str(seen.item), *sorted(seen.also)) if shown else ())
+            shown = seen.item is not None and not self._missing(key, seen.time, seen.shown_to)
+            items = (str(seen.item), *sorted(seen.also)) if shown else ()
+            found[key] = Known(True, items, frozenset(seen.people))
         return found
+
+    def _soon(self) -> str:
+        return removal.moment(self._clock() + SOON)
 
     # -- the quick way
 
@@ -118,7 +132,7 @@ class Mails:
         for draft in drafts:
             buckets[bucket(draft.key)].append(self._ready(draft))
         for partition, many in buckets.items():
-            units = [_unit(ready, Verdict("new", ready.draft.record.relations), Seen()) for ready in many]
+            units = [self._unit(one, Verdict("new", one.draft.record.relations), Seen()) for one in many]
             sizes = [(unit.rows, unit.weight) for unit in units]
             for group in records.packed(sizes, GROUP_ROWS, GROUP_WEIGHT):
                 self._store_group(partition, [many[one] for one in group], [units[one] for one in group], outcome)
@@ -135,28 +149,36 @@ class Mails:
             return
         for ready in many:
             outcome.new.append(ready.draft.key)
-            people = (one.person.key for one in ready.draft.record.relations)
+            people = timeline.shown_to(self._keys, ready.draft)
             outcome.show(ready.draft, records.moment(ready.draft.record.envelope), people)
 
     def _ready(self, draft: Draft) -> _Ready:
         subject_mark = records.mark(self._keys, draft.record.envelope.subject)
-        return _Ready(draft, subject_mark, records.content(self._keys, draft))
+        expires = draft.record.expires
+        until = max(removal.moment(expires), self._soon()) if expires else ""
+        return _Ready(draft, subject_mark, records.content(self._keys, draft), until)
 
-    def _store_files(self, many: Iterable[_Ready]) -> None:
+    def _store_files(self, many: Iterable[_Ready], verdict: Verdict | None = None) -> None:
         for ready in many:
-            for name, data in ready.content.files.items():
-                self._blobs.put(name, data)
+            content = ready.content
+            # Of a copy that adds its Bcc only, nothing else is named by any row.
+            only_bcc = verdict is not None and verdict.fate == "already"
+            large = str((content.bcc or {}).get("large", ""))
+            for name, data in content.files.items():
+                if not only_bcc or name in large:
+                    self._blobs.put(name, data)
 
     # -- the slow way: something is there
 
     def _store_slowly(self, partition: str, many: Sequence[_Ready], outcome: _Outcome) -> None:
         for _ in range(TRIES):
             seen = [_seen(one.draft.key, one.draft.record.mailbox, self._rows(one.draft.key)) for one in many]
-            verdicts = [records.decide(one.draft, one.mark, its) for one, its in zip(many, seen, strict=True)]
+            soon = self._soon()
+            verdicts = [records.decide(one.draft, one.mark, its, soon) for one, its in zip(many, seen, strict=True)]
             try:
                 self._apply(partition, list(zip(many, verdicts, seen, strict=True)))
-            except Exists:
-                continue  # somebody stored one of them since it was read
+            except (Exists, Stale):
+                continue  # somebody stored or removed one of them since it was read
             for one, verdict, its in zip(many, verdicts, seen, strict=True):
                 self._note(one, verdict, its, outcome)
             return
@@ -165,11 +187,10 @@ class Mails:
     def _apply(self, partition: str, decided: Sequence[tuple[_Ready, Verdict, Seen]]) -> None:
         units = []
         for ready, verdict, seen in decided:
-            if verdict.fate == "again" or (verdict.fate == "already" and not verdict.relations):
+            unit = self._unit(ready, verdict, seen)
+            if not unit.writes:
                 continue
-            unit = _unit(ready, verdict, seen)
-            if verdict.fate != "already":
-                self._store_files([ready])
+            self._store_files([ready], verdict)
             if unit.rows > GROUP_ROWS:
                 early = len(unit.writes) - MORE_ROWS
                 for part in in_parts(unit.writes[:early]):
@@ -179,51 +200,69 @@ class Mails:
         if units:
             self._feed.append(partition, units)
 
+    def _unit(self, ready: _Ready, verdict: Verdict, seen: Seen) -> Unit:
+        """The rows of a draft, those that may go early first, the sighting last; none where nothing is missing."""
+        draft, key = ready.draft, ready.draft.key
+        people = list(records.relation_writes(key, verdict.relations).values())
+        more = [] if verdict.leaves else records.bcc_writes(draft, ready.content, seen.bcc)
+        weight = ready.content.weight + len(people) * records.ROW_BYTES
+        if verdict.stays:  # first, and only over what was read: from here on nobody removes it
+            record = Write("merge", f"r|{key}", {"type": "mail"}, seen.version)
+            sighting = Write("merge", _sighting(key, draft.record.mailbox), {"expires": ""})
+            return Unit(key, "mail", [record, sighting, *more, *people], weight)
+        if verdict.fate == "again":
+            return Unit(key, "mail", [])
+        if verdict.fate == "already":
+            return Unit(key, "mail", [*more, *people], weight)
+        record = records.record_write(draft, ready.content, seen)
+        sighting = records.sighting_write(self._keys, draft, ready.content, ready.mark, ready.expires, seen)
+        if ready.expires:
+            more.append(removal.index_write(ready.expires, key))
+            weight += records.ROW_BYTES
+        writes = [record, *records.body_writes(draft, ready.content), *more, *people, sighting]
+        return Unit(key, "mail", writes, weight)
+
     def _note(self, ready: _Ready, verdict: Verdict, seen: Seen, outcome: _Outcome) -> None:
         draft = ready.draft
         outcome.there[_where(draft)] = seen
         if verdict.copy:
             outcome.copies[_where(draft)].add(draft.record.envelope.id)
         if verdict.fate == "again":
-            outcome.again.append(records.told_apart(self._keys, draft))
+            apart = records.told_apart(self._keys, draft)
+            outcome.again.append(apart)
+            outcome.apart[_where(draft)].add(apart.key)
             return
         {"new": outcome.new, "joined": outcome.joined, "already": outcome.already}[verdict.fate].append(draft.key)
         time = seen.time or records.moment(draft.record.envelope)
-        people = {one.person.key for one in draft.record.relations}
-        if verdict.fate == "already":
-            people = self._missing(draft.key, time, people.union(seen.people))
+        people = timeline.shown_to(self._keys, draft)
+        if verdict.leaves:
+            people = frozenset()
+        elif verdict.fate == "already":
+            relations = {one.who for one in draft.record.relations}
+            people = self._missing(draft.key, time, relations | seen.shown_to)
         outcome.show(draft, time, people)
 
-    def _note_copies(self, where: tuple[str, str], items: Collection[str], seen: Seen) -> None:
+    def _note_copies(self, where: tuple[str, str], items: Collection[str], outcome: _Outcome) -> None:
         key, mailbox = where
+        seen = outcome.there.get(where, Seen())
         also = seen.also.union(items) - {seen.item}
         if also != seen.also:
             values = {"also": json.dumps(sorted(also)[:MOST_COPIES])}
+            apart = seen.apart.union(outcome.apart[where])
+            if apart:
+                values["apart"] = json.dumps(sorted(apart)[:MOST_COPIES])
             self._tables.write(TABLE, bucket(key), [Write("merge", _sighting(key, mailbox), values)])
 
-    def _missing(self, key: str, time: str, people: Iterable[str]) -> set[str]:
-        """Those people beside a mail on whose timeline it does not stand."""
-        return {
-            person
-            for person in people
-            if self._tables.get(TIMELINE, bucket(person), records.timeline_key(person, time, key)) is None
-        }
+    def _missing(self, key: str, time: str, people: Iterable[str]) -> frozenset[str]:
+        """Those people and threads on whose timeline a mail does not stand."""
+        return frozenset(
+            who
+            for who in people
+            if self._tables.get(TIMELINE, bucket(who), timeline.timeline_key(who, time, key)) is None
+        )
 
     def _rows(self, key: str, select: Sequence[str] = ()) -> dict[str, Row]:
         return {row.key: row for row in self._tables.rows(TABLE, bucket(key), f"r|{key}", f"r|{key}~", select)}
-
-
-def _unit(ready: _Ready, verdict: Verdict, seen: Seen) -> Unit:
-    """The rows of a draft, those that may go early first, the sighting last."""
-    draft = ready.draft
-    people = records.relation_writes(draft.key, verdict.relations).values()
-    weight = len(people) * records.ROW_BYTES
-    if verdict.fate == "already":
-        return Unit(draft.key, "mail", list(people), weight + records.ROW_BYTES)
-    record = records.record_write(draft, ready.content, seen.record)
-    sighting = records.sighting_write(draft, ready.content, ready.mark)
-    writes = [record, *records.body_writes(draft, ready.content), *people, sighting]
-    return Unit(draft.key, "mail", writes, ready.content.weight + weight)
 
 
 def _where(draft: Draft) -> tuple[str, str]:
@@ -236,12 +275,18 @@ def _sighting(key: str, mailbox: str) -> str:
 
 def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
     record, sighting = rows.get(f"r|{key}"), rows.get(_sighting(key, mailbox))
-    before = f"r|{key}|p|"
+    mine = sighting.values if sighting else {}
+    before, hidden = f"r|{key}|p|", f"r|{key}|h|{mailbox}|"
     return Seen(
         record=record is not None,
         time=str(record.values.get("time", "")) if record else "",
-        item=str(sighting.values["item"]) if sighting else None,
-        mark=str(sighting.values.get("mark", "")) if sighting else "",
-        also=frozenset(json.loads(str(sighting.values.get("also", "[]")))) if sighting else frozenset(),
+        item=str(mine["item"]) if sighting else None,
+        mark=str(mine.get("mark", "")),
+        also=frozenset(json.loads(str(mine.get("also", "[]")))),
         people={row.removeprefix(before) for row in rows if row.startswith(before)},
+        version=record.version if record else "",
+        thread=str(mine.get("thread", "")),
+        bcc=frozenset(row.removeprefix(hidden) for row in rows if row.startswith(hidden)),
+        expires=removal.expires(key, rows),
+        apart=frozenset(json.loads(str(mine.get("apart", "[]")))),
     )

@@ -3,6 +3,9 @@
 One mail is one record in all mailboxes: its key says so. Each mailbox that shows it leaves a sighting. A second copy
 in the same mailbox adds nothing but people who were not known yet (the sent copy alone knows the Bcc); a second mail
 with the same key but another subject is a record of its own, linked to the first.
+
+Who is known from a Bcc alone has rows of his own for each user who may see him, beside the open one if there is one. So
+copies can be stored in any order without reading: rows are only ever added, and an open one is never narrowed.
 """
 
 from __future__ import annotations
@@ -21,8 +24,6 @@ from sync.ports import Value, Write
 INLINE_BYTES = 30_000  # above this a value goes to a file; the storage takes 32 KB
 SHORT = 400  # characters of a subject or name where it is only shown in a list
 ROW_BYTES = 5_000  # what a row of small values takes on the wire at most, as the storage counts
-_OLDEST = datetime.min.replace(tzinfo=UTC)
-_FIRST_PLACE = 10**16 - 1
 _FILES = {"html": "html", "text": "txt"}
 
 
@@ -46,8 +47,9 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What stands under a key: `time` of the record, this mailbox's copy (item and mark, `also` the items of further
-    copies and of mails told apart), people beside it."""
+    """What stands under a key: `time` of the record and its `version`, this mailbox's copy (item and mark, `also` the
+    items of further copies and of mails told apart, its `thread`, for which owners its Bcc stands), who is beside it
+    (`Relation.who`), when it `expires` ("" for a mail that stays), and the keys of mails told `apart` from it."""
 
     record: bool = False
     time: str = ""
@@ -55,27 +57,41 @@ class Seen:
     mark: str = ""
     also: frozenset[str] = frozenset()
     people: Collection[str] = ()
+    version: str = ""
+    thread: str = ""
+    bcc: frozenset[str] = frozenset()
+    expires: str = ""
+    apart: frozenset[str] = frozenset()
+
+    @property
+    def shown_to(self) -> frozenset[str]:
+        """On whose timelines the mail stands because of this copy: people and thread."""
+        return frozenset(self.people) | ({self.thread} if self.thread else set())
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is done with a draft, which relations are to be written with it, and whether its item is to be noted as a
-    further copy, so that it is not read again when a delta reports it."""
+    further copy, so that it is not read again when a delta reports it. `stays` ends that the mail expires; `leaves`
+    says that it is about to, so that nothing is added any more."""
 
     fate: Literal["new", "joined", "already", "again"]
     relations: tuple[Relation, ...] = ()
     copy: bool = False
+    stays: bool = False
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The record's values as stored, those of its body (None: not read), the files that hold what is too large for a
-    row, and the bytes on the wire."""
+    """The record's values as stored, those of its body (None: not read) and of its Bcc (None: it shows none), the
+    files that hold what is too large for a row, and the bytes on the wire."""
 
     values: Mapping[str, Value]
     body: Mapping[str, Value] | None
     files: Mapping[str, bytes]
     weight: int
+    bcc: Mapping[str, Value] | None = None
 
 
 def folded_subject(subject: str) -> str:
@@ -104,23 +120,28 @@ def settle(drafts: Iterable[Draft]) -> Settled:
         if held is None:
             now[draft.key] = draft
         elif _same_copy(held.record, draft.record):
-            now[draft.key] = _with_people(held, draft.record.relations)
+            now[draft.key] = _united(held, draft.record)
             twice.append(draft)
         else:
             later.append(draft)
     return Settled(tuple(now.values()), tuple(later), tuple(twice))
 
 
-def decide(draft: Draft, subject_mark: str, seen: Seen) -> Verdict:
-    """What to do with a draft, given what stands under its key."""
-    relations = draft.record.relations
-    if seen.item is None:
-        return Verdict("joined" if seen.record else "new", relations)
-    item = draft.record.envelope.id
+def decide(draft: Draft, subject_mark: str, seen: Seen, soon: str) -> Verdict:
+    """What to do with a draft, given what stands under its key. What expires until `soon` is left to expire: whoever
+    removes it must not meet rows that were added meanwhile."""
+    record = draft.record
+    if seen.item is None or not seen.record:
+        return Verdict("joined" if seen.record else "new", record.relations)
+    item = record.envelope.id
     copy = item != seen.item and item not in seen.also
-    if seen.item == item or seen.mark == subject_mark or draft.first:
-        return Verdict("already", tuple(one for one in relations if one.person.key not in seen.people), copy)
-    return Verdict("again", copy=copy)
+    if seen.item != item and seen.mark != subject_mark and not draft.first:
+        return Verdict("again", copy=copy)
+    if record.expires is not None and seen.expires and seen.expires <= soon:
+        return Verdict("already", leaves=True)
+    missing = tuple(one for one in record.relations if one.who not in seen.people)
+    stays = bool(seen.expires) and record.expires is None
+    return Verdict("already", missing, copy, stays)
 
 
 def content(keys: Keys, draft: Draft) -> Content:
@@ -128,7 +149,7 @@ def content(keys: Keys, draft: Draft) -> Content:
     merge of copies: no empty value, no `in`, no false is written, so that the order of mailboxes does not matter. The
     body is a row of its own, replaced as a whole: two copies' bodies never mix, and a copy without one leaves it."""
     envelope = draft.record.envelope
-    values, files, weight = _fitted(keys, draft.record.key, _headers(envelope))
+    values, files, weight = _fitted(keys, draft.key, _headers(envelope))
     values["type"] = "mail"
     if envelope.sent:
         values["sent"] = iso(envelope.sent)
@@ -138,10 +159,17 @@ def content(keys: Keys, draft: Draft) -> Content:
         values["attachments"] = True
     if draft.first:
         values["first"] = draft.first
-    if draft.record.html is None or draft.record.text is None:
-        return Content(values, None, files, weight + 3 * ROW_BYTES)
-    body, more, heavier = _fitted(keys, draft.record.key, _said(draft.record, draft.record.html, draft.record.text))
-    return Content(values, body, files | more, weight + heavier + 4 * ROW_BYTES)
+    weight += 3 * ROW_BYTES
+    body: dict[str, Value] | None = None
+    bcc: dict[str, Value] | None = None
+    if envelope.bcc:
+        bcc, more, heavier = _fitted(keys, draft.key, {"bcc": addresses(envelope.bcc)})
+        rows = len(owners(draft.record))
+        files, weight = files | more, weight + (heavier + ROW_BYTES) * rows
+    if draft.record.html is not None and draft.record.text is not None:
+        body, more, heavier = _fitted(keys, draft.key, _said(draft.record, draft.record.html, draft.record.text))
+        files, weight = files | more, weight + heavier + ROW_BYTES
+    return Content(values, body, files, weight, bcc)
 
 
 def _fitted(keys: Keys, key: str, texts: Mapping[str, str]) -> tuple[dict[str, Value], dict[str, bytes], int]:
@@ -171,10 +199,11 @@ def moment(envelope: Envelope) -> str:
     return iso(known) if known else ""
 
 
-def record_write(draft: Draft, kept: Content, exists: bool) -> Write:
-    """The record row. Without a sent time, the time of the first copy counts: that copy must create the row."""
-    if exists:
-        return Write("merge", f"r|{draft.key}", kept.values)
+def record_write(draft: Draft, kept: Content, seen: Seen) -> Write:
+    """The record row. Without a sent time, the time of the first copy counts: that copy must create the row. A mail
+    that expires may be gone by now: then nothing is written."""
+    if seen.record:
+        return Write("merge", f"r|{draft.key}", kept.values, seen.version if seen.expires else None)
     action: Literal["merge", "insert"] = "merge" if draft.record.envelope.sent else "insert"
     return Write(action, f"r|{draft.key}", {**kept.values, "time": moment(draft.record.envelope)})
 
@@ -184,11 +213,28 @@ def body_writes(draft: Draft, kept: Content) -> list[Write]:
     return [] if kept.body is None else [Write("replace", f"r|{draft.key}|b", kept.body)]
 
 
+def owners(record: MailRecord) -> list[str]:
+    """Whose copy this is, as far as its relations tell: who may see its Bcc. "" where they do not."""
+    return sorted({one.only for one in record.relations if one.only}) or [""]
+
+
+def bcc_writes(draft: Draft, kept: Content, there: Collection[str] = ()) -> list[Write]:
+    """The rows of the Bcc that this mailbox's copy shows, for each owner but those whose row is there: apart from the
+    record, because few may see it."""
+    if kept.bcc is None:
+        return []
+    return [
+        Write("merge", f"r|{draft.key}|h|{draft.record.mailbox}|{owner}", kept.bcc)
+        for owner in owners(draft.record)
+        if owner not in there
+    ]
+
+
 def relation_writes(key: str, relations: Iterable[Relation]) -> dict[str, Write]:
-    """The relation rows by row key; a person stands beside a mail once, in the first role named."""
+    """The relation rows by row key; a person stands beside a mail once for the same eyes, in the first role named."""
     writes: dict[str, Write] = {}
     for one in relations:
-        row = f"r|{key}|p|{one.person.key}"
+        row = f"r|{key}|p|{one.who}"
         if row not in writes:
             values = {
                 "kind": one.person.kind,
@@ -196,13 +242,15 @@ def relation_writes(key: str, relations: Iterable[Relation]) -> dict[str, Write]
                 "role": one.role,
                 "address": one.address,
             }
+            if one.only:
+                values["only"] = one.only
             writes[row] = Write("merge", row, values)
     return writes
 
 
-def sighting_write(draft: Draft, kept: Content, subject_mark: str) -> Write:
+def sighting_write(keys: Keys, draft: Draft, kept: Content, subject_mark: str, expires: str, seen: Seen) -> Write:
     """The row of this mailbox's copy. It names the files it brought, which another copy's may replace in the record:
-    whoever erases a mail finds them all."""
+    whoever erases a mail finds them all. `expires` is "" for a copy that lets the mail stay."""
     envelope = draft.record.envelope
     values: dict[str, Value] = {
         "item": envelope.id,
@@ -212,37 +260,24 @@ def sighting_write(draft: Draft, kept: Content, subject_mark: str) -> Write:
     }
     if envelope.received:
         values["received"] = iso(envelope.received)
-    if kept.files:
-        values["files"] = orjson.dumps(sorted(kept.files)).decode()
-    return Write("insert", f"r|{draft.key}|s|{draft.record.mailbox}", values)
+    if envelope.conversation:
+        values["thread"] = thread(keys, envelope.conversation)
+    if expires:
+        values["expires"] = expires
+    files = [one.file for one in draft.record.attachments if one.file]
+    named = orjson.dumps(sorted([*kept.files, *files])).decode()
+    if len(named) > INLINE_BYTES:  # then the body's list must do
+        named = orjson.dumps(sorted(kept.files)).decode()
+    if kept.files or files:
+        values["files"] = named
+    # A copy without a record is what is left of a mail that is being removed.
+    action: Literal["insert", "replace"] = "insert" if seen.item is None else "replace"
+    return Write(action, f"r|{draft.key}|s|{draft.record.mailbox}", values)
 
 
-def timeline_writes(draft: Draft, time: str, people: Iterable[str]) -> dict[str, Write]:
-    """One row for each person, by person key."""
-    record, envelope = draft.record, draft.record.envelope
-    author = envelope.author or envelope.sender or Address("", "")
-    values: dict[str, Value] = {
-        "type": "mail",
-        "subject": envelope.subject[:SHORT],
-        "author": author.name[:SHORT],
-        "address": author.address[:SHORT],
-        "time": time,
-        "mailbox": record.mailbox,
-    }
-    if record.direction == "out":
-        values["direction"] = "out"
-    return {person: Write("merge", timeline_key(person, time, draft.key), values) for person in people}
-
-
-def timeline_key(person: str, time: str, record: str) -> str:
-    """Newest first within a person."""
-    return f"{person}|{inverted(time)}|{record}"
-
-
-def inverted(time: str) -> str:
-    """16 digits that fall as time grows; a mail without any time comes last."""
-    known = datetime.fromisoformat(time) if time else _OLDEST
-    return f"{_FIRST_PLACE - int((known - _OLDEST).total_seconds()):016d}"
+def thread(keys: Keys, conversation: str) -> str:
+    """Under which key the mails of a conversation stand on a timeline."""
+    return "t" + keys.of("thread", conversation)
 
 
 def iso(known: datetime) -> str:
@@ -317,7 +352,6 @@ def _headers(envelope: Envelope) -> dict[str, str]:
         "sender": addresses((envelope.sender,)),
         "to": addresses(envelope.to),
         "cc": addresses(envelope.cc),
-        "bcc": addresses(envelope.bcc),
     }
 
 
@@ -328,12 +362,15 @@ def _same_copy(one: MailRecord, other: MailRecord) -> bool:
     return mine.id == its.id or folded_subject(mine.subject) == folded_subject(its.subject)
 
 
-def _with_people(draft: Draft, relations: Sequence[Relation]) -> Draft:
-    there = {one.person.key for one in draft.record.relations}
-    missing = tuple(one for one in relations if one.person.key not in there)
-    if not missing:
-        return draft
-    return replace(draft, record=replace(draft.record, relations=draft.record.relations + missing))
+def _united(draft: Draft, other: MailRecord) -> Draft:
+    """A draft with what another copy in the same mailbox knows: people, Bcc, and that the mail stays."""
+    record = draft.record
+    there = {one.who for one in record.relations}
+    missing = tuple(one for one in other.relations if one.who not in there)
+    envelope = record.envelope if record.envelope.bcc else replace(record.envelope, bcc=other.envelope.bcc)
+    expires = None if None in (record.expires, other.expires) else record.expires
+    united = replace(record, relations=record.relations + missing, envelope=envelope, expires=expires)
+    return replace(draft, record=united)
 
 
 def _whole(text: str) -> str:

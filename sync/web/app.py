@@ -18,15 +18,23 @@ from sync.web import problems, shapes
 
 FILE_BYTES = 20 * 1024 * 1024
 _CONTACT = re.compile(r"c[0-9a-f]{32}")
+_USER = "^u[0-9a-f]{32}$"
 _MAIL = re.compile(r"m[0-9a-f]{32}")
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _CONTACTS = {"requestBody": {"required": True, "content": {"text/csv": _FILE, "text/vcard": _FILE}}}
 _VCARD = ("text/vcard", "text/x-vcard", "text/directory")  # today's name and what was sent before RFC 6350
 
+_WHO_ASKS = (
+    "The key of the user who is to see the answer: it lacks people whom others alone know from a Bcc. "
+    "Without it the answer is an admin's."
+)
+
 _T = TypeVar("_T")
 _Limit = Annotated[int, Field(ge=1, le=200, description="How many to answer at most.")]
 _After = Annotated[str, Field(max_length=200, description="`next` of the answer before; empty for the beginning.")]
 _Cursor = Annotated[str, Field(max_length=300, description="`cursor` of the answer before; empty for the beginning.")]
+
+_Viewer = Annotated[str | None, Field(pattern=_USER, description=_WHO_ASKS)]
 
 
 def build(crm: Builtin, api_key: str) -> FastAPI:
@@ -73,11 +81,11 @@ def _contacts(crm: Builtin) -> APIRouter:
         """One contact."""
         return shapes.ContactShape.model_validate(_found(crm.contact, _CONTACT, key))
 
-    @router.get("/{key}/timeline", dependencies=[_only("limit", "after")], responses=problems.told(404))
-    def timeline(key: str, limit: _Limit = 50, after: _After = "") -> shapes.TimelinePage:
+    @router.get("/{key}/timeline", dependencies=[_only("limit", "after", "viewer")], responses=problems.told(404))
+    def timeline(key: str, limit: _Limit = 50, after: _After = "", viewer: _Viewer = None) -> shapes.TimelinePage:
         """What was exchanged with a contact, newest first."""
         _found(crm.contact, _CONTACT, key)
-        items, following = crm.timeline(key, limit, after)
+        items, following = crm.timeline(key, limit, after, viewer)
         return shapes.TimelinePage.model_validate({"items": items, "next": following})
 
     @router.post("/import", dependencies=[_only()], openapi_extra=_CONTACTS, responses=problems.told(413, 415))
@@ -98,14 +106,20 @@ def _contacts(crm: Builtin) -> APIRouter:
 def _records(crm: Builtin) -> APIRouter:
     router = APIRouter(prefix="/api/crm", tags=["records"], responses=problems.told(401, 422))
 
-    @router.get("/mails/{key}", dependencies=[_only()], responses=problems.told(404))
-    def mail(key: str) -> shapes.MailShape:
+    @router.get("/mails/{key}", dependencies=[_only("viewer")], responses=problems.told(404))
+    def mail(key: str, viewer: _Viewer = None) -> shapes.MailShape:
         """One mail with its body, the people beside it and the mailboxes that have it."""
-        return shapes.MailShape.model_validate(_found(crm.mail, _MAIL, key))
+        return shapes.MailShape.model_validate(_found(lambda one: crm.mail(one, viewer), _MAIL, key))
+
+    @router.get("/mails/{key}/thread", dependencies=[_only("limit", "after", "viewer")], responses=problems.told(404))
+    def thread(key: str, limit: _Limit = 50, after: _After = "", viewer: _Viewer = None) -> shapes.TimelinePage:
+        """The mails of this mail's conversation, itself among them, newest first."""
+        items, following = _found(lambda one: crm.thread(one, limit, after, viewer), _MAIL, key)
+        return shapes.TimelinePage.model_validate({"items": items, "next": following})
 
     @router.get("/changes", dependencies=[_only("limit", "cursor")])
     def changes(limit: _Limit = 50, cursor: _Cursor = "") -> shapes.ChangePage:
-        """What was created or changed since the cursor. No change is ever passed over: keep the cursor, ask again."""
+        """What was created, changed or removed since the cursor. None is passed over: keep the cursor, ask again."""
         items, behind = crm.changes(cursor, limit)
         return shapes.ChangePage.model_validate({"items": items, "cursor": behind})
 

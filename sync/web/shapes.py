@@ -52,11 +52,11 @@ class TimelineEntryShape(Shape):
     subject: str = Field(description="At most its first 400 characters.")
     author: AddressShape
     direction: Literal["in", "out"] = Field(description="Out, if one of the firm wrote it.")
-    mailbox: str = Field(description="The opaque id of a mailbox that has it.")
+    mailbox: str = Field(description="The opaque id of a mailbox that has it; empty where `viewer` is given.")
 
 
 class TimelinePage(Shape):
-    """A person's timeline, newest first."""
+    """A timeline, of a person or a conversation, newest first."""
 
     items: list[TimelineEntryShape]
     next: str = Field(description="Pass it as `after` to go on; empty at the end.")
@@ -70,6 +70,7 @@ class RelatedShape(Shape):
     name: str
     role: str = Field(description="Where his address stands: from, sender, to, cc or bcc.")
     address: str
+    only: list[str] = Field(description="Known from a Bcc alone: the users who may see him. Empty for everybody.")
 
 
 class SightingShape(Shape):
@@ -112,7 +113,9 @@ class MailShape(Shape):
     sender: AddressShape | None
     to: list[AddressShape]
     cc: list[AddressShape]
-    bcc: list[AddressShape] = Field(description="Known only where the sender's own copy was seen.")
+    bcc: list[AddressShape] = Field(
+        description="Known only where the sender's own copy was seen, and told to admins and its owner."
+    )
     sent: datetime | None
     received: datetime | None = Field(description="Its first arrival in any mailbox.")
     direction: Literal["in", "out"]
@@ -122,17 +125,19 @@ class MailShape(Shape):
     files: list[FileShape] = Field(description="What hangs on it.")
     first: str = Field(description="The other mail with the same Message-ID and another subject, if there is one.")
     relations: list[RelatedShape]
-    sightings: list[SightingShape]
+    sightings: list[SightingShape] = Field(description="Empty where `viewer` is given.")
+    expires: datetime | None = Field(description="When it is removed, if it matches nobody until then.")
 
 
 class ChangeShape(Shape):
-    """A record was created or changed."""
+    """A record was created, changed or removed."""
 
     key: str
     type: Literal["mail", "contact", "user"]
     number: int = Field(description="Counts the changes of its bucket, without gaps.")
     bucket: str = Field(description="One of sixteen; changes of one bucket come in order.")
     time: datetime
+    removed: bool = Field(description="The record is gone, with all that belonged to it: drop it.")
 
 
 class ChangePage(Shape):

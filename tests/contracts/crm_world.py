@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,12 +24,19 @@ def a_mail(number: int = 1, *, mailbox: str = ADA, people: Sequence[Person] = (R
     """The `number`th mail; the same number is the same mail in every mailbox."""
     own = {"direction": "in", "html": "<p>Dear Ada</p>", "text": "Dear Ada"}
     fields = {name: changes.pop(name, value) for name, value in own.items()}
+    expires = changes.pop("expires", None)
     time = NOON + timedelta(minutes=number)
     shown = {"id": f"item-{mailbox[0]}-{number}", "message_id": f"<{number}@x.example>", "sent": time, "received": time}
     envelope = an_envelope(**{**shown, **changes})
     key = KEYS.mail(envelope.message_id, envelope.sent, envelope.author.address if envelope.author else "")
     relations = tuple(Relation(one, "to", f"{one.key[:3]}@client.example") for one in people)
-    return MailRecord(key, mailbox, envelope, relations=relations, **fields)
+    return MailRecord(key, mailbox, envelope, relations=relations, expires=expires, **fields)
+
+
+def told_by_bcc(mail: MailRecord, *people: tuple[Person, Person]) -> MailRecord:
+    """The mail with these people known from a Bcc alone, each for one user."""
+    hidden = tuple(Relation(one, "bcc", f"{one.key[:3]}@client.example", owner.key) for one, owner in people)
+    return replace(mail, relations=mail.relations + hidden)
 
 
 def a_crowd(size: int) -> list[Person]:
@@ -111,6 +119,7 @@ class Section:
         self._tables, self._blobs, self._name = tables, blobs, name
         self.fuse = -1
         self.lose_answer = False
+        self.files: set[str] = set()
 
     def get(self, *given: Any, **options: Any) -> Any:
         """A row by table, partition and key; a file by name."""
@@ -138,13 +147,25 @@ class Section:
     def put(self, name: str, data: bytes, version: str | None = None) -> str:
         last = self._burn()
         try:
+            self.files.add(name)
             return self._blobs.put(self._name + name, data, version)
         finally:
             if last:
                 raise Killed
 
+    def stream(self, name: str, pieces: Iterable[bytes]) -> int:
+        data = b"".join(pieces)
+        self.put(name, data)
+        return len(data)
+
     def delete(self, name: str) -> None:
-        self._blobs.delete(self._name + name)
+        last = self._burn()
+        try:
+            self.files.discard(name)
+            self._blobs.delete(self._name + name)
+        finally:
+            if last:
+                raise Killed
 
     def _burn(self) -> bool:
         """Whether to be killed after this write; being killed before it does not return."""

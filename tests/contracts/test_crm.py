@@ -308,8 +308,10 @@ def test_a_mailbox_knows_its_copy_and_others_the_record(crm: Builtin) -> None:
     mails = [a_mail(1), a_mail(2)]
     crm.keep(mails[:1])
 
-    assert crm.known(ADA, [one.key for one in mails]) == {mails[0].key: Known(True, ("item-a-1",))}
-    assert crm.known(BEN, [one.key for one in mails]) == {mails[0].key: Known(True)}
+    assert crm.known(ADA, [one.key for one in mails]) == {
+        mails[0].key: Known(True, ("item-a-1",), frozenset({ROSA.key}))
+    }
+    assert crm.known(BEN, [one.key for one in mails]) == {mails[0].key: Known(True, (), frozenset({ROSA.key}))}
 
 
 # -- the feed and the lists

@@ -107,5 +107,5 @@ def test_a_mail_whose_timeline_was_not_written_does_not_count_as_shown(
     survivor.keep([mail])
     after = survivor.known(ADA, [mail.key])
 
-    assert before[mail.key] == Known(True)
-    assert after[mail.key] == Known(True, (mail.envelope.id,))
+    assert before[mail.key] == Known(True, (), frozenset({ROSA.key}))
+    assert after[mail.key] == Known(True, (mail.envelope.id,), frozenset({ROSA.key}))

@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("ports", ("sync/ports.py",)),
     # Pure as well, and written in the words of the ports: rows and groups of rows.
-    ("rows", ("sync/storage/groups.py", "sync/crm/records.py")),
+    ("rows", ("sync/storage/groups.py", "sync/crm/records.py", "sync/crm/removal.py", "sync/crm/timeline.py")),
     (
         "work",
         (

@@ -257,6 +257,7 @@ GUARDED = [
     ("GET", "/api/crm/contacts/c" + "0" * 32),
     ("GET", "/api/crm/contacts/c" + "0" * 32 + "/timeline"),
     ("GET", "/api/crm/mails/m" + "0" * 32),
+    ("GET", "/api/crm/mails/m" + "0" * 32 + "/thread"),
     ("GET", "/api/crm/changes"),
     ("POST", "/api/crm/contacts/import"),
 ]
