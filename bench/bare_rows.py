@@ -35,7 +35,7 @@ def store(
         sent = one["sentDateTime"][:19]
         key = "m" + digest("mail", one["internetMessageId"].strip().lower(), sent, sender)
         buckets[key[1]].append(rows_of(one, key, sent, mailbox, files, digest))
-        for row in shown(one, key, sent, mailbox):
+        for row in shown(one, key, sent, mailbox, digest):
             timeline[row["PartitionKey"]].append(row)
         direction = "out" if one["out"] else "in"
         items.append({"name": one["id"], "outcome": "kept", "reason": direction, "record": key})
@@ -48,8 +48,8 @@ def store(
     return items
 
 
-def shown(one: Json, key: str, sent: str, mailbox: str) -> list[Json]:
-    """A timeline row for each person."""
+def shown(one: Json, key: str, sent: str, mailbox: str, digest: Callable[..., str]) -> list[Json]:
+    """A timeline row for each person, and one for the conversation."""
     author = one["from"]["emailAddress"]
     values: Json = {
         "type": "mail",
@@ -62,7 +62,13 @@ def shown(one: Json, key: str, sent: str, mailbox: str) -> list[Json]:
     if one["out"]:
         values["direction"] = "out"
     place = 10**16 - 1 - int((datetime.fromisoformat(f"{sent}+00:00") - YEAR_ONE).total_seconds())
-    return [{"PartitionKey": person[1], "RowKey": f"{person}|{place:016d}|{key}", **values} for person in one["people"]]
+    whose = [*one["people"], *threads(one, digest)]
+    return [{"PartitionKey": who[1], "RowKey": f"{who}|{place:016d}|{key}", **values} for who in whose]
+
+
+def threads(one: Json, digest: Callable[..., str]) -> list[str]:
+    """Under which key a conversation's mails stand."""
+    return ["t" + digest("thread", one["conversationId"])] if one["conversationId"] else []
 
 
 def rows_of(one: Json, key: str, sent: str, mailbox: str, files: Any, digest: Callable[..., str]) -> list[Json]:
@@ -70,13 +76,14 @@ def rows_of(one: Json, key: str, sent: str, mailbox: str, files: Any, digest: Ca
     where = {"PartitionKey": key[1]}
     record: Json = {**where, "RowKey": f"r|{key}", "type": "mail"}
     body: Json = {**where, "RowKey": f"r|{key}|b"}
+    bcc: Json = {**where, "RowKey": f"r|{key}|h|{mailbox}|"}
     large = {}
     for name, text in texts_of(one).items():
         if len(text) > INLINE:
             large[name] = f"mail/{key}/{digest('file', text)[:16]}.{FILES[name]}"
             files.upload_blob(large[name], text.encode(), overwrite=True)
         elif text:
-            (body if name in FILES else record)[name] = text
+            (body if name in FILES else bcc if name == "bcc" else record)[name] = text
     record |= {"sent": f"{sent}+00:00", "time": f"{sent}+00:00"}
     if one["out"]:
         record["direction"] = "out"
@@ -95,10 +102,12 @@ def rows_of(one: Json, key: str, sent: str, mailbox: str, files: Any, digest: Ca
         "mark": digest("subject", one["subject"].casefold())[:16],
         "received": f"{one['receivedDateTime'][:19]}+00:00",
     }
+    for thread in threads(one, digest):
+        sighting["thread"] = thread
     if large:
         body["large"] = orjson.dumps(large).decode()
         sighting["files"] = orjson.dumps(sorted(large.values())).decode()
-    return [body, record, *people, sighting]
+    return [body, record, *([bcc] if "bcc" in bcc else []), *people, sighting]
 
 
 def texts_of(one: Json) -> dict[str, str]:

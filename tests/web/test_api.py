@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import azure.functions as func
@@ -17,12 +18,13 @@ from dev.memory import ManualClock, MemoryBlobs, MemoryTables
 from sync import web, wiring
 from sync.crm.builtin import Builtin
 from sync.errors import Retry
+from sync.model import Address, Person
 from sync.settings import load
 from sync.storage import prepare
 from sync.web.app import FILE_BYTES, build
 from sync.web.problems import HEADERS
 from tests.builders import KEYS
-from tests.contracts.crm_world import ADA, a_mail
+from tests.contracts.crm_world import ADA, CAROL, a_mail, told_by_bcc
 
 KEY = "a key for the tests"
 ROSA = "rosa@client.example"
@@ -158,6 +160,59 @@ def test_changes_are_told_once_to_whoever_keeps_the_cursor(client: Client, crm: 
     assert sorted(one["type"] for one in first["items"]) == ["contact", "mail", "mail", "mail"]
     assert [(one["key"], one["type"]) for one in second["items"]] == [(key, "contact")]
     assert third == {"items": [], "cursor": second["cursor"]}
+
+
+def test_a_removed_mail_is_told_and_is_gone(client: Client, crm: Builtin, clock: ManualClock) -> None:
+    mail = a_mail(people=(), expires=clock() + timedelta(days=1))
+    crm.keep([mail])
+    stands = client.get(f"/api/crm/mails/{mail.key}").json
+    crm.purge(clock() + timedelta(days=1), 10)
+
+    changes = client.get("/api/crm/changes").json["items"]
+    gone = client.get(f"/api/crm/mails/{mail.key}")
+
+    assert stands["expires"] == "2026-03-03T09:00:00Z"
+    assert [(one["key"], one["type"], one["removed"]) for one in changes] == [
+        (mail.key, "mail", False),
+        (mail.key, "mail", True),
+    ]
+    assert gone.status == 404
+
+
+def test_the_mails_of_a_conversation_are_listed(client: Client, crm: Builtin) -> None:
+    crm.keep([a_mail(number, subject=f"Mail {number}") for number in range(3)])
+
+    first = client.get(f"/api/crm/mails/{a_mail(1).key}/thread?limit=2").json
+    second = client.get(f"/api/crm/mails/{a_mail(1).key}/thread?limit=2&after={first['next']}").json
+
+    assert [one["subject"] for one in first["items"] + second["items"]] == ["Mail 2", "Mail 1", "Mail 0"]
+    assert second["next"] == ""
+
+
+def test_a_viewer_is_told_of_nobody_whom_others_alone_know_from_a_bcc(client: Client, crm: Builtin) -> None:
+    key = exchange(crm, many=0)
+    rosa = Person(key, "contact", "Rosa Client")
+    mail = told_by_bcc(a_mail(people=(), bcc=(Address("Rosa", ROSA),)), (rosa, CAROL))
+    crm.keep([mail])
+
+    def seen(viewer: str) -> tuple[int, list[list[str]], int, int, int]:
+        lines = client.get(f"/api/crm/contacts/{key}/timeline?limit=5{viewer}").json["items"]
+        there = client.get(f"/api/crm/mails/{mail.key}?{viewer[1:]}").json
+        thread = client.get(f"/api/crm/mails/{mail.key}/thread?limit=5{viewer}").json["items"]
+        beside = [one["only"] for one in there["relations"]]
+        return len(lines), beside, len(there["bcc"]), len(there["sightings"]), len(thread)
+
+    assert seen("") == (1, [[CAROL.key]], 1, 1, 1)
+    assert seen(f"&viewer={CAROL.key}") == (1, [[CAROL.key]], 1, 0, 1)
+    assert seen("&viewer=u" + "9" * 32) == (0, [], 0, 0, 1)
+
+
+@pytest.mark.parametrize("viewer", ["", "c" + "3" * 32, "u3", "U" + "3" * 32, "u" + "3" * 33, "u" + "3" * 32 + "%0A"])
+@pytest.mark.parametrize("path", ["contacts/c{}/timeline", "mails/m{}", "mails/m{}/thread"])
+def test_a_viewer_of_another_form_is_refused(client: Client, path: str, viewer: str) -> None:
+    answer = client.get(f"/api/crm/{path.format('0' * 32)}?viewer={viewer}")
+
+    assert (answer.status, answer.json["status"]) == (422, 422)
 
 
 def test_the_html_of_a_mail_is_only_ever_text_within_json(client: Client, crm: Builtin) -> None:
@@ -310,6 +365,10 @@ def test_an_empty_key_lets_nobody_in(crm: Builtin) -> None:
         ("/api/crm/contacts/c'%20or%20'1", 404),
         ("/api/crm/mails/c" + "0" * 32, 404),
         ("/api/crm/mails/m" + "0" * 33, 404),
+        ("/api/crm/mails/m" + "0" * 32 + "/thread", 404),
+        ("/api/crm/mails/m" + "0" * 33 + "/thread", 404),
+        ("/api/crm/mails/m" + "0" * 32 + "/thread?cursor=1", 422),
+        ("/api/crm/contacts?viewer=u" + "0" * 32, 422),
         ("/api/crm/contacts?limit=0", 422),
         ("/api/crm/contacts?limit=201", 422),
         ("/api/crm/contacts?limit=ten", 422),
