@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from sync import capture, fanout, jobs, wiring
+from sync import capture, fanout, jobs, poll, wiring
 
 app = func.FunctionApp()
 
@@ -28,6 +28,13 @@ def backfill_mail(message: func.QueueMessage) -> None:
     jobs.work(wiring.world(), "backfill-mail", message.get_body().decode(errors="replace"), capture.backfill)
 
 
+@app.function_name("poll_idle")
+@app.queue_trigger(arg_name="message", queue_name="poll-idle", connection="AzureWebJobsStorage")
+def poll_idle(message: func.QueueMessage) -> None:
+    """Ask up to fifty idle mailboxes together whether anything changed."""
+    poll.poll_idle(wiring.world(), message.get_body().decode(errors="replace"))
+
+
 @app.function_name("poisoned_sync_mail")
 @app.queue_trigger(arg_name="message", queue_name="sync-mail-poison", connection="AzureWebJobsStorage")
 def poisoned_sync_mail(message: func.QueueMessage) -> None:
@@ -40,6 +47,13 @@ def poisoned_sync_mail(message: func.QueueMessage) -> None:
 def poisoned_backfill_mail(message: func.QueueMessage) -> None:
     """Log a backfill job that failed for good."""
     jobs.poisoned(wiring.world(), "backfill-mail", message.get_body().decode(errors="replace"))
+
+
+@app.function_name("poisoned_poll_idle")
+@app.queue_trigger(arg_name="message", queue_name="poll-idle-poison", connection="AzureWebJobsStorage")
+def poisoned_poll_idle(message: func.QueueMessage) -> None:
+    """Log a shard of idle mailboxes that failed for good."""
+    jobs.poisoned(wiring.world(), "poll-idle", message.get_body().decode(errors="replace"))
 
 
 @app.function_name("http")

@@ -23,6 +23,7 @@ from typing import Any
 
 from sync import dispatch
 from sync.errors import CursorGone, Gone, Unavailable
+from sync.idle import NEWS, newest
 from sync.model import Folder, Job, MailboxRow, MailPage, RunItem
 from sync.page import capture
 from sync.state import Place
@@ -37,7 +38,7 @@ DAY = timedelta(days=1)
 
 def live(world: World, job: Job, row: MailboxRow) -> None:
     """Bring the CRM up to date with what came since the last time; the first time opens every folder."""
-    want = world.state.wanted(row.id, "mail")
+    want, begun = world.state.wanted(row.id, "mail"), world.clock()
     opened = world.state.open(row.id, "mail")
     if opened is None:
         world.state.want(row.id, "mail")
@@ -54,7 +55,11 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
             world.state.want(row.id, "mail-backfill")
         if done and want.open:
             world.state.served(row.id, "mail", want.count)
-        world.state.note(work.row, status="connected", sentence="")
+        known = work.row.newest
+        if done:
+            # A tree to be listed again: a folder was not to be had, and nobody knows what changed in it.
+            known = cursor["tree"] and newest(known, work.tally.modified, begun, job.reason == NEWS)
+        world.state.note(work.row, status="connected", sentence="", newest=known)
         work.finish(cursor)
     if not done or world.state.wanted(row.id, "mail").count > want.count:
         dispatch.put(world, "mail", replace(job, reason="continued"))
@@ -195,6 +200,7 @@ def _rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> 
         except CursorGone as lost:
             # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
             work.tally.items.append(RunItem(f"folder {_mark(work, place.folder)}", "error", lost.sentence))
+            cursor["tree"] = ""
             continue
         if not done:
             cursor["at"] = place.folder

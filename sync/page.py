@@ -108,7 +108,7 @@ def _longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
 def _decide(work: Work, items: Sequence[Envelope], skipped: Collection[str]) -> dict[str, MailRecord]:
     """Records of the mails that are kept, by Graph id, still without their bodies."""
     tally, policy = work.tally, work.world.policy()
-    tally.seen += len(items)
+    tally.met(items)
     concerned: list[Envelope] = []
     for one in items:
         reason = matching.set_aside(one, skipped)

@@ -6,12 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
 from sync.errors import AccordError, LeaseLost, MalformedAnswer, Retry
-from sync.model import Job, MailboxRow, Run, RunItem
+from sync.model import Envelope, Job, MailboxRow, Run, RunItem
 from sync.state import Opened, Place
 from sync.world import World
 
@@ -25,11 +25,12 @@ logger = logging.getLogger("accord")
 
 @dataclass(slots=True)
 class Tally:
-    """What a run saw and did, growing page by page."""
+    """What a run saw and did, growing page by page; `modified` is the last change of any message it met."""
 
     seen: int = 0
     kept: int = 0
     bodies: int = 0
+    modified: datetime | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     items: list[RunItem] = field(default_factory=list)
 
@@ -37,6 +38,11 @@ class Tally:
     def errors(self) -> int:
         """Items that failed."""
         return sum(item.outcome == "error" for item in self.items)
+
+    def met(self, items: Sequence[Envelope]) -> None:
+        """Count mails, and note the last change among them."""
+        self.seen += len(items)
+        self.modified = max(filter(None, (self.modified, *(one.modified for one in items))), default=None)
 
     def skip(self, reason: str, count: int = 1) -> None:
         """Count mails that were not kept."""

@@ -9,7 +9,7 @@ from sync.keys import Keys
 from sync.log import Log
 from sync.meter import Meter
 from sync.policy import Policy
-from sync.ports import Clock, Connect, Crm, Queue
+from sync.ports import Clock, Connect, Crm, Poll, Queue
 from sync.state import State
 
 
@@ -24,5 +24,6 @@ class World:
     queue: Queue
     crm: Crm
     connect: Connect
+    poll: Poll
     policy: Callable[[], Policy]
     meter: Meter

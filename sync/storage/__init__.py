@@ -23,7 +23,7 @@ TABLES = (
     "CrmAddresses",
 )
 CONTAINER = "accord"
-QUEUES = ("sync-mail", "backfill-mail")
+QUEUES = ("sync-mail", "backfill-mail", "poll-idle")
 POISON = "-poison"
 
 

@@ -47,4 +47,5 @@ def test_a_whole_life_of_two_mailboxes_passes_microsofts_schema(switches):
     stage.close()
 
     assert len(exchanges) > 50
+    assert any("lastModifiedDateTime%20ge" in str(one) for one in exchanges)
     assert found == []

@@ -23,8 +23,10 @@ EXPECTED = {
     "tick": ("timerTrigger", "%SYNC_TICK%"),
     "sync_mail": ("queueTrigger", "sync-mail"),
     "backfill_mail": ("queueTrigger", "backfill-mail"),
+    "poll_idle": ("queueTrigger", "poll-idle"),
     "poisoned_sync_mail": ("queueTrigger", "sync-mail-poison"),
     "poisoned_backfill_mail": ("queueTrigger", "backfill-mail-poison"),
+    "poisoned_poll_idle": ("queueTrigger", "poll-idle-poison"),
     "http": ("httpTrigger", "{*path}"),
 }
 
