@@ -210,6 +210,17 @@ def test_every_request_is_counted_by_its_service(account: str) -> None:
         "blobs_bytes": 5,
     }
     assert 100 < counts["tables_bytes"] < 400
+    before = counts
+    storage.tables.write("AccordState", "p", [Write("replace", "k", {"n": 1})])
+    list(storage.tables.rows("AccordState", "p"))
+    storage.blobs.get("a")
+    counts = meter.counts()
+    assert {name: counts[name] - before[name] for name in ("tables", "tables_writes", "blobs", "blobs_writes")} == {
+        "tables": 2,
+        "tables_writes": 1,
+        "blobs": 1,
+        "blobs_writes": 0,
+    }
 
 
 def test_a_proxy_in_the_environment_is_not_used(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
