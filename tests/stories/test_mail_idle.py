@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from dev.tenant.faults import Fault
+from dev.tenant.faults import Fault, Switches
 from sync import fanout, jobs, poll
-from sync.errors import BadJob
+from sync.errors import BadJob, CursorGone
 from sync.idle import asleep
-from sync.model import Job, MailboxRow
-from sync.ports import Write
+from sync.model import Job, MailboxRow, MailPage
+from sync.ports import Mailbox, Write
 from tests.builders import NOON
 from tests.stage import ADA, BEN, CountingTables, Fuse, FusedQueue, FusedTables, Stage, Stopped
 
@@ -167,6 +169,35 @@ def test_a_mailbox_with_a_folder_that_could_not_be_read_is_not_asleep(stage):
 
     assert asleep(now(stage, row), stage.clock())
     assert stage.timeline() == ["Review"]
+
+
+def test_a_mailbox_with_a_folder_whose_changes_lead_nowhere_is_not_asleep():
+    class Lost:
+        def __init__(self, inner: Mailbox) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def follow(self, link: str) -> MailPage:
+            raise CursorGone("The place is lost as soon as it is reached.")
+
+    stage = Stage(Switches(page_size_cap=1))
+    stage.mail(folder="archive", received=NOON + timedelta(minutes=1))
+    stage.mail(folder="archive", received=NOON + timedelta(minutes=1))
+    (row,) = settled(stage)
+    real = stage.world
+    stage.world = replace(real, connect=lambda row: Lost(real.connect(row)))
+    stage.mail()
+    stage.settle(ticks=1)
+    assert not asleep(now(stage, row), stage.clock())
+
+    stage.world = real
+    stage.settle(ticks=2)
+
+    assert asleep(now(stage, row), stage.clock())
+    assert len(stage.timeline()) == 3
+    stage.close()
 
 
 # -- refused
