@@ -260,7 +260,10 @@ class State:
         return _moment(row.values["not_before"]) if row else None
 
     def hold_polls(self, connection: str, until: datetime) -> None:
-        """Microsoft told a connection to wait: make no light call of it before that moment."""
+        """Microsoft told a connection to wait: no light call of it before that moment, or a later one told before."""
+        told = self.polls_wait(connection)
+        if told is not None and told >= until:
+            return
         self._tables.write(STATE, "tick", [Write("replace", self._polls(connection), {"not_before": until})])
 
     def _polls(self, connection: str) -> str:

@@ -96,7 +96,9 @@ def test_some_mailboxes_are_read_by_one_request_for_each_partition_they_lie_in(s
 def test_the_light_calls_of_one_connection_wait_until_a_moment_and_those_of_others_do_not(state, now):
     assert state.polls_wait("tenant") is None
 
+    state.hold_polls("tenant", now())
     state.hold_polls("tenant", now() + LEASE)
+    state.hold_polls("tenant", now() + LEASE / 2)
     state.ticked(now())
 
     assert state.polls_wait("tenant") == now() + LEASE

@@ -133,8 +133,10 @@ def test_a_mail_that_arrives_in_the_very_second_of_the_newest_one_seen_is_not_mi
     assert asked(stage) == (1, 1)
 
 
-def test_mail_that_comes_at_any_moment_of_many_cycles_is_there_in_the_end(stage):
+@pytest.mark.parametrize("lag", [0, 45])
+def test_mail_that_comes_at_any_moment_of_many_cycles_is_there_in_the_end(stage, lag):
     settled(stage)
+    stage.tenant.switches = Switches(lag_seconds=lag)
     for number in range(40):
         stage.mail(subject=f"{number}")
         stage.clock.advance(7 * number % 120)
