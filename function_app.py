@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from sync import capture, fanout, history, jobs, retention, wiring
+from sync import capture, fanout, history, jobs, poll, retention, wiring
 
 app = func.FunctionApp()
 
@@ -42,6 +42,13 @@ def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes
     retention.purge(wiring.world())
 
 
+@app.function_name("poll_idle")
+@app.queue_trigger(arg_name="message", queue_name="poll-idle", connection="AzureWebJobsStorage")
+def poll_idle(message: func.QueueMessage) -> None:
+    """Ask up to fifty idle mailboxes together whether anything changed."""
+    poll.poll_idle(wiring.world(), message.get_body().decode(errors="replace"))
+
+
 @app.function_name("poisoned_sync_mail")
 @app.queue_trigger(arg_name="message", queue_name="sync-mail-poison", connection="AzureWebJobsStorage")
 def poisoned_sync_mail(message: func.QueueMessage) -> None:
@@ -61,6 +68,13 @@ def poisoned_backfill_mail(message: func.QueueMessage) -> None:
 def poisoned_history_mail(message: func.QueueMessage) -> None:
     """Log a history job that failed for good."""
     jobs.poisoned(wiring.world(), "history-mail", message.get_body().decode(errors="replace"))
+
+
+@app.function_name("poisoned_poll_idle")
+@app.queue_trigger(arg_name="message", queue_name="poll-idle-poison", connection="AzureWebJobsStorage")
+def poisoned_poll_idle(message: func.QueueMessage) -> None:
+    """Log a shard of idle mailboxes that failed for good."""
+    jobs.poisoned(wiring.world(), "poll-idle", message.get_body().decode(errors="replace"))
 
 
 @app.function_name("http")

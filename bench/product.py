@@ -42,7 +42,7 @@ WORKERS: dict[str, Do] = {
 def main() -> None:
     """Prepare the account; unless told to stop there, work until all is done, and print what it took."""
     told = _told()
-    _settings(told)
+    set_environment(told)
     wiring.install(lambda: DetourAdapter(told.port))
     storage.prepare(told.storage)
     site = wiring.site()
@@ -73,7 +73,8 @@ def _told() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settings(told: argparse.Namespace) -> None:
+def set_environment(told: argparse.Namespace) -> None:
+    """The settings of a deployment, for the stage that a program was told to work on."""
     os.environ.update(
         {
             "AzureWebJobsStorage": told.storage,

@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sync import dispatch, folders, listing
+from sync.idle import NEWS, newest
 from sync.model import Job, MailboxRow
 from sync.progress import PAUSED, taken_up
 from sync.state import Place
@@ -33,7 +34,7 @@ DAY = timedelta(days=1)
 
 def live(world: World, job: Job, row: MailboxRow) -> None:
     """Bring the CRM up to date with what came since the last time; the first time opens every folder."""
-    want = world.state.wanted(row.id, "mail")
+    want, begun = world.state.wanted(row.id, "mail"), world.clock()
     opened = world.state.open(row.id, "mail")
     if opened is None:
         world.state.want(row.id, "mail")
@@ -53,7 +54,11 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
             world.state.want(row.id, "mail-history")
         if done and want.open:
             world.state.served(row.id, "mail", want.count)
-        world.state.note(work.row, status="connected", sentence="")
+        known = work.row.newest
+        if done:
+            # A tree to be listed again: a folder was not to be had, and nobody knows what changed in it.
+            known = cursor["tree"] and newest(known, work.tally.modified, begun, job.reason == NEWS)
+        world.state.note(work.row, status="connected", sentence="", newest=known)
         work.finish(cursor)
     if not done or world.state.wanted(row.id, "mail").count > want.count:
         dispatch.put(world, "mail", replace(job, reason="continued"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from sync import dispatch, history
+from sync import dispatch, history, poll
+from sync.idle import asleep, shards, waits
 from sync.model import QUEUES, Job, MailboxRow, Stream
 from sync.policy import Policy
 from sync.progress import PAUSED
@@ -16,11 +17,13 @@ from sync.world import World
 PATIENCE = timedelta(minutes=5)
 # A mailbox that waits for a person is tried this often.
 BLOCKED = timedelta(hours=1)
+# However idle, a mailbox gets a round of all its folders this often: a light call does not show everything.
+FULL_ROUND = timedelta(hours=6)
 
 
 def tick(world: World) -> int:
-    """Queue a job for every mailbox that is wanted or due; returns how many."""
-    now = world.clock()
+    """Queue a job for every mailbox that is wanted or due, one for many where they are idle; returns how many."""
+    now, before = world.clock(), world.state.last_tick()
     history.gather(world)
     mailboxes = {row.id: row for row in world.state.mailboxes()}
     wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
@@ -31,11 +34,20 @@ def tick(world: World) -> int:
         if until is None or until <= now:
             dispatch.put(world, stream, _job(row, "wanted"))
             put += 1
-    for row in polled(now, world.state.last_tick(), mailboxes, wants, world.policy()):
+    slots = polled(now, before, mailboxes, wants, world.policy())
+    rounds, light = shared(slots, before or now, now, world.policy())
+    for row in rounds:
         world.queue.put(QUEUES["mail"], _job(row, "due").to_json())
-        put += 1
+    asked = [job for job in shards(light) if not _told_to_wait(world, job.connection, now)]
+    for job in asked:
+        world.queue.put(poll.QUEUE, job.to_json())
     world.state.ticked(now)
-    return put
+    return put + len(rounds) + len(asked)
+
+
+def _told_to_wait(world: World, connection: str, now: datetime) -> bool:
+    until = world.state.polls_wait(connection)
+    return until is not None and until > now
 
 
 def wanted(
@@ -68,11 +80,26 @@ def polled(
     for row in mailboxes.values():
         every = max(interval, BLOCKED) if row.status == "blocked" else interval
         want = wants.get((row.id, "mail"))
-        if want is not None and (want.open or waiting(want, now)):
+        if waits(row, now) or (want is not None and (want.open or waiting(want, now))):
             continue
         if before is not None and due(row.id, before, now, every):
             found.append(row)
     return found
+
+
+def shared(
+    rows: Iterable[MailboxRow], before: datetime, now: datetime, policy: Policy
+) -> tuple[list[MailboxRow], list[MailboxRow]]:
+    """Of mailboxes whose slot has come: who gets a full round, and whom a light call asks. Pure."""
+    interval = timedelta(minutes=policy.schedule.minutes)
+    rounds: list[MailboxRow] = []
+    light: list[MailboxRow] = []
+    for row in rows:
+        # From slot to slot, so that no full round falls between two late ticks.
+        last, this = (_slot(row.id, at, interval) for at in (before, now))
+        full = not asleep(row, now) or due(row.id, last, this, FULL_ROUND)
+        (rounds if full else light).append(row)
+    return rounds, light
 
 
 def waiting(want: Want, now: datetime) -> bool:
@@ -85,9 +112,14 @@ def due(mailbox: str, before: datetime, now: datetime, every: timedelta) -> bool
 
     Ids are digests: the slots of many mailboxes spread evenly over the interval. Pure.
     """
+    return _slot(mailbox, now, every) > _slot(mailbox, before, every)
+
+
+def _slot(mailbox: str, at: datetime, every: timedelta) -> datetime:
+    """When the last slot of a mailbox came."""
     length = every.total_seconds()
     offset = int(mailbox[:8], 16) % length
-    return (now.timestamp() - offset) // length > (before.timestamp() - offset) // length
+    return datetime.fromtimestamp((at.timestamp() - offset) // length * length + offset, UTC)
 
 
 def _job(row: MailboxRow, reason: str) -> Job:

@@ -118,6 +118,7 @@ def rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> b
         except CursorGone as lost:
             # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
             work.tally.items.append(RunItem(f"folder {short(work, place.folder)}", "error", lost.sentence))
+            cursor["tree"] = ""
             continue
         if not done:
             cursor["at"] = place.folder

@@ -44,7 +44,7 @@ def capture(
     that this mailbox has shown before are not read again: a delta also reports what was only opened or flagged. So it
     is with a page that comes again. Whoever has become a contact since is put beside a known mail.
     """
-    work.tally.see(len(page.broken))
+    work.tally.met((), len(page.broken))
     work.tally.items += [RunItem(one.name, "error", one.sentence) for one in page.broken]
     kept = _decide(work, page.items, skipped, oldest)
     joined: list[MailRecord] = []
@@ -118,7 +118,7 @@ def _decide(
 ) -> dict[str, MailRecord]:
     """Records of the mails that are kept, by Graph id, still without their bodies."""
     tally, rules = work.tally, rules_of(work.world, work.row)
-    tally.see(len(items))
+    tally.met(items)
     concerned: list[Envelope] = []
     for one in items:
         reason = matching.set_aside(one, skipped, oldest)

@@ -1,4 +1,4 @@
-"""What the middle asks of the rim: five protocols. Two implementations each pass one contract suite."""
+"""What the middle asks of the rim: five protocols, each with a contract suite, and functions."""
 
 from __future__ import annotations
 
@@ -187,3 +187,5 @@ class Crm(Protocol):
 
 Clock = Callable[[], datetime]
 Connect = Callable[[MailboxRow], Mailbox]
+# Whether anything changed in these mailboxes since their `newest`, by id, or the refusal to tell it now.
+Poll = Callable[[Sequence[MailboxRow]], Iterator[tuple[str, bool | Retry | NeedsPerson]]]

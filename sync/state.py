@@ -7,14 +7,16 @@ AccordWanted     partition: first digit of the mailbox id; row: id|stream: how o
 AccordState      partition: mailbox id; rows of a stream: `|0lease`, `|1cursor`, `|2folder|digest`
                  Every cursor write also writes the lease row, and the lease row sorts first: whoever
                  takes the lease at the version he read has therefore read the newest cursor.
+                 partition `tick`; rows: `last`, and `polls|digest` of a connection
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any, TypeVar
 
 from sync.errors import Exists, LeaseLost, Stale
@@ -113,12 +115,25 @@ class State:
         found = self._tables.get(MAILBOXES, mailbox[:1], mailbox) if mailbox else None
         return _mailbox(found) if found else None
 
+    def some_mailboxes(self, mailboxes: Iterable[str]) -> list[MailboxRow]:
+        """Those of these mailboxes that are in scope, by id; one request for each partition they lie in."""
+        found: list[MailboxRow] = []
+        for partition, some in groupby(sorted(set(mailboxes)), lambda one: one[:1]):
+            ids = list(some)
+            if len(ids) == 1:
+                found += filter(None, [self.mailbox(ids[0])])
+                continue
+            # What lies between them is read too: cheaper than a request for each.
+            rows = self._tables.rows(MAILBOXES, partition, ids[0], f"{ids[-1]}~")
+            found += [_mailbox(row) for row in rows if row.key in ids]
+        return found
+
     def mailboxes(self) -> Iterator[MailboxRow]:
         """All mailboxes in scope."""
         return (_mailbox(row) for row in self._tables.scan(MAILBOXES))
 
     def note(self, row: MailboxRow, **changes: Any) -> MailboxRow:
-        """Change what is known of a mailbox: user, own, status, sentence, backfill. Nothing else is touched."""
+        """Change what is known of a mailbox: user, own, status, sentence, backfill, newest, not_before; no more."""
         changed = replace(row, **changes)
         if changed == row:
             return row
@@ -239,6 +254,21 @@ class State:
         """When `fanout` last looked."""
         row = self._tables.get(STATE, "tick", "last")
         return _moment(row.values["at"]) if row else None
+
+    def polls_wait(self, connection: str) -> datetime | None:
+        """Before when no light call of a connection is to be made; None where nobody ever said so."""
+        row = self._tables.get(STATE, "tick", self._polls(connection))
+        return _moment(row.values["not_before"]) if row else None
+
+    def hold_polls(self, connection: str, until: datetime) -> None:
+        """Microsoft told a connection to wait: no light call of it before that moment, or a later one told before."""
+        told = self.polls_wait(connection)
+        if told is not None and told >= until:
+            return
+        self._tables.write(STATE, "tick", [Write("replace", self._polls(connection), {"not_before": until})])
+
+    def _polls(self, connection: str) -> str:
+        return f"polls|{self._keys.of('connection', connection)}"
 
     def ticked(self, at: datetime) -> None:
         """Remember when `fanout` looked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,8 +12,8 @@ from requests.adapters import BaseAdapter
 
 from sync import storage
 from sync.crm.builtin import Builtin
-from sync.errors import NeedsPerson
-from sync.graph.client import Graph, GraphMailbox
+from sync.errors import NeedsPerson, Retry
+from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.keys import Keys
@@ -100,8 +100,12 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
 
     def connect(row: MailboxRow) -> Mailbox:
         if row.connection != settings.tenant_id:
-            raise NeedsPerson("This mailbox belongs to a connection that is gone.", "Remove the mailbox, or reconnect.")
+            raise _connection_gone()
         return GraphMailbox(graph, row.user or row.address)
+
+    def poll(rows: Sequence[MailboxRow]) -> Iterator[tuple[str, bool | Retry | NeedsPerson]]:
+        yield from ((row.id, _connection_gone()) for row in rows if row.connection != settings.tenant_id)
+        yield from GraphPoll(graph)([row for row in rows if row.connection == settings.tenant_id])
 
     policy = _policy(settings)
     made = World(
@@ -112,6 +116,7 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         queue=stored.queue,
         crm=crm,
         connect=connect,
+        poll=poll,
         policy=lambda: policy,
         exclusions=ExclusionLists(stored.tables, keys, now),
         rounds=Rounds(stored.tables),
@@ -123,6 +128,10 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         stored.close()
 
     return Site(made, crm, settings, close)
+
+
+def _connection_gone() -> NeedsPerson:
+    return NeedsPerson("This mailbox belongs to a connection that is gone.", "Remove the mailbox, or reconnect.")
 
 
 def _policy(settings: Settings) -> Policy:

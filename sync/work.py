@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
 from sync import lists
 from sync.errors import AccordError, LeaseLost, MalformedAnswer, Retry
 from sync.matching import Rules
-from sync.model import Job, MailboxRow, Run, RunItem
+from sync.model import Envelope, Job, MailboxRow, Run, RunItem
 from sync.state import Opened, Place
 from sync.world import World
 
@@ -28,11 +28,12 @@ logger = logging.getLogger("accord")
 
 @dataclass(slots=True)
 class Tally:
-    """What a run saw and did, growing page by page."""
+    """What a run saw and did, growing page by page; `modified` is the last change of any message it met."""
 
     seen: int = 0
     kept: int = 0
     bodies: int = 0
+    modified: datetime | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     items: list[RunItem] = field(default_factory=list)
     again: bool = False
@@ -51,14 +52,15 @@ class Tally:
         """Items that failed."""
         return sum(item.outcome == "error" for item in self.items)
 
-    def see(self, count: int) -> None:
-        """Count mails that were listed."""
-        self.seen += 0 if self.again else count
-
     def keep(self, count: int) -> None:
         """Count mails that were stored."""
         self.kept += count
         self.seen += count if self.again else 0
+
+    def met(self, items: Sequence[Envelope], broken: int = 0) -> None:
+        """Count mails, those that cannot be read included, and note the last change among them."""
+        self.seen += 0 if self.again else len(items) + broken
+        self.modified = max(filter(None, (self.modified, *(one.modified for one in items))), default=None)
 
     def skip(self, reason: str, count: int = 1) -> None:
         """Count mails that were not kept."""

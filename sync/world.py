@@ -10,7 +10,7 @@ from sync.lists import ExclusionLists
 from sync.log import Log
 from sync.meter import Meter
 from sync.policy import Policy
-from sync.ports import Clock, Connect, Crm, Queue
+from sync.ports import Clock, Connect, Crm, Poll, Queue
 from sync.rounds import Rounds
 from sync.state import State
 
@@ -26,6 +26,7 @@ class World:
     queue: Queue
     crm: Crm
     connect: Connect
+    poll: Poll
     policy: Callable[[], Policy]
     exclusions: ExclusionLists
     rounds: Rounds

@@ -10,9 +10,9 @@ from dev.memory import ManualClock, MemoryBlobs, MemoryQueue, MemoryTables
 from dev.tenant import Tenant
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.faults import Switches
-from sync import capture, fanout, history, jobs
+from sync import capture, fanout, history, jobs, poll
 from sync.crm.builtin import Builtin
-from sync.graph.client import Graph, GraphMailbox
+from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.lists import ExclusionLists
@@ -65,6 +65,7 @@ class Stage:
             queue=queue or self.queue,
             crm=self.crm,
             connect=lambda row: GraphMailbox(graph, row.user or row.address),
+            poll=GraphPoll(graph),
             policy=lambda: self.policy,
             exclusions=ExclusionLists(tables, keys, self.clock),
             rounds=Rounds(tables),
@@ -83,6 +84,9 @@ class Stage:
     def work(self, world: World | None = None) -> int:
         """Do all jobs that are visible now, as the host would; returns how many."""
         done = 0
+        while (text := self.queue.take(poll.QUEUE)) is not None:
+            poll.poll_idle(world or self.world, text)
+            done += 1
         for queue, do in DOES.items():
             while (text := self.queue.take(queue)) is not None:
                 jobs.work(world or self.world, queue, text, do)

@@ -15,7 +15,7 @@ from dev.firm import Firm
 from dev.tenant.server import serve
 from dev.tenant.state import Tenant
 from dev.tenant.switches import Switches
-from dev.tenant.synthetic import synthetic_firm
+from dev.tenant.synthetic import quiet_firm, synthetic_firm
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +53,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--firm", choices=["sample"], help="load the sample firm")
     source.add_argument("--mail", type=Path, help="load a folder of .eml files, or an mbox file, as one mailbox")
+    source.add_argument("--quiet", type=int, metavar="N", help="load N mailboxes with a message in each folder")
     source.add_argument("--synthetic", type=int, metavar="N", help="load N made-up messages")
     parser.add_argument("--owner", default="", help="whose mail --mail is; the most frequent recipient by default")
     parser.add_argument("--folders", type=int, default=8)
@@ -78,6 +79,8 @@ def _firms(options: argparse.Namespace) -> list[Firm]:
         from dev.mailfiles import firm_of
 
         return [firm_of(options.mail, options.owner)]
+    if options.quiet:
+        return [quiet_firm(options.day, options.quiet, options.folders)]
     if options.synthetic:
         shape = (options.folders, options.months, options.matching, options.contacts, options.body_kb)
         return [synthetic_firm(options.day, options.synthetic, *shape)]

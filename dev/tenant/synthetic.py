@@ -61,6 +61,30 @@ def synthetic_firm(
     return Firm("Cedar Synthetic", ("cedar.example",), (box,), clients)
 
 
+def quiet_firm(day: date, mailboxes: int, folders: int) -> Firm:
+    """A firm with many small mailboxes: one message of a stranger in each of `folders` folders, a day old."""
+    when = datetime.combine(day - timedelta(days=1), time(12), UTC)
+    boxes = []
+    for number in range(mailboxes):
+        owner = Party(f"Person {number}", f"person{number}@cedar.example")
+        mail = tuple(
+            composed(
+                author=Party("", "sender@elsewhere.example"),
+                to=(owner,),
+                subject=f"Notice {at}",
+                message_id=f"<{number}.{at}@mail.example>",
+                sent=when,
+                received=when,
+                body="<p>As announced.</p>",
+                folder=place,
+                name=f"quiet-{number}-{at}",
+            )
+            for at, place in enumerate(_places(folders))
+        )
+        boxes.append(FirmMailbox(owner.address, owner.name, mail=mail))
+    return Firm("Cedar Quiet", ("cedar.example",), tuple(boxes), ())
+
+
 class _Spread:
     """Moments at equal distances, newest last."""
 

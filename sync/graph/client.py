@@ -9,13 +9,14 @@ from typing import TypeVar
 
 import requests
 
-from sync.errors import BadItem, CursorGone, Throttled, Unavailable
-from sync.graph import wire
+from sync.errors import BadItem, CursorGone, NeedsPerson, Retry, Throttled, Unavailable
+from sync.graph import news, wire
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.graph.wire import Answer, Part, Request
+from sync.idle import changed_since
 from sync.meter import Meter
-from sync.model import Attachment, Body, Envelope, FolderRound, MailPage
+from sync.model import Attachment, Body, Envelope, FolderRound, MailboxRow, MailPage
 
 Thing = TypeVar("Thing")
 # Attachments are handed on in pieces of this many bytes.
@@ -86,6 +87,24 @@ def _answer(got: requests.Response) -> Answer:
 
 def _no_answer(lost: requests.RequestException) -> Unavailable:
     return Unavailable(f"Microsoft Graph did not answer ({type(lost).__name__}).", 30)
+
+
+class GraphPoll:
+    """The Poll port over Microsoft Graph: twenty mailboxes to a batch."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def __call__(self, rows: Sequence[MailboxRow]) -> Iterator[tuple[str, bool | Retry | NeedsPerson]]:
+        """Part by part. Raises Throttled where every part of a batch is: then not the mailboxes are the reason."""
+        for at in range(0, len(rows), wire.BATCH):
+            some = rows[at : at + wire.BATCH]
+            asked = [(row.user or row.address, changed_since(row)) for row in some]
+            said = news.read_changed(self._graph.send(news.changed(asked)), [row.id for row in some])
+            waits = [one for one in said.values() if isinstance(one, Throttled)]
+            if len(waits) == len(said):
+                raise max(waits, key=lambda one: one.after)
+            yield from said.items()
 
 
 class GraphMailbox:

@@ -101,7 +101,7 @@ _IDS = {"Prefer": 'IdType="ImmutableId"'}
 
 def user(address: str) -> Request:
     """The user behind a mailbox address, with all his addresses."""
-    return Request("GET", f"{ROOT}/users/{_part(address)}?$select=id,mail,userPrincipalName,proxyAddresses")
+    return Request("GET", f"{ROOT}/users/{segment(address)}?$select=id,mail,userPrincipalName,proxyAddresses")
 
 
 def folder_changes(user_id: str, cursor: str = "") -> Request:
@@ -109,13 +109,13 @@ def folder_changes(user_id: str, cursor: str = "") -> Request:
     if cursor:
         return follow(cursor)
     select = "displayName,parentFolderId,isHidden"
-    return Request("GET", f"{ROOT}/users/{_part(user_id)}/mailFolders/delta?$select={select}", _paged(DELTA_PAGE))
+    return Request("GET", f"{ROOT}/users/{segment(user_id)}/mailFolders/delta?$select={select}", _paged(DELTA_PAGE))
 
 
 def well_known(user_id: str, names: Sequence[str]) -> list[Request]:
     """Batches that ask which of these well-known folders exist; part id = place in `names`."""
-    urls = [f"/users/{_part(user_id)}/mailFolders/{_part(name)}?$select=id" for name in names]
-    return [_batch(urls[at : at + BATCH], at) for at in range(0, len(urls), BATCH)]
+    urls = [f"/users/{segment(user_id)}/mailFolders/{segment(name)}?$select=id" for name in names]
+    return [batch(urls[at : at + BATCH], at) for at in range(0, len(urls), BATCH)]
 
 
 def open_folder(user_id: str, folder: str, since: datetime) -> Request:
@@ -123,7 +123,7 @@ def open_folder(user_id: str, folder: str, since: datetime) -> Request:
     query = _query({"$select": ",".join(LIGHT_FIELDS), "$filter": f"receivedDateTime ge {instant(since)}"})
     return Request(
         "GET",
-        f"{ROOT}/users/{_part(user_id)}/mailFolders/{_part(folder)}/messages/delta?{query}",
+        f"{ROOT}/users/{segment(user_id)}/mailFolders/{segment(folder)}/messages/delta?{query}",
         _paged(DELTA_PAGE),
     )
 
@@ -152,7 +152,7 @@ def search(user_id: str, address: str) -> Request | None:
     if not _SEARCHABLE.fullmatch(address):
         return None
     query = _query({"$search": f'"participants:{address}"', "$select": ",".join(LIGHT_FIELDS), "$top": str(LIST_PAGE)})
-    return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
+    return Request("GET", f"{ROOT}/users/{segment(user_id)}/messages?{query}", _IDS)
 
 
 def message(user_id: str, name: str) -> Request:
@@ -161,24 +161,26 @@ def message(user_id: str, name: str) -> Request:
     if name.startswith("<"):
         quoted = name.replace("'", "''")
         query = _query({"$select": select, "$filter": f"internetMessageId eq '{quoted}'", "$top": "1"})
-        return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
-    return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages/{_part(name)}?{_query({'$select': select})}", _IDS)
+        return Request("GET", f"{ROOT}/users/{segment(user_id)}/messages?{query}", _IDS)
+    return Request(
+        "GET", f"{ROOT}/users/{segment(user_id)}/messages/{segment(name)}?{_query({'$select': select})}", _IDS
+    )
 
 
 def bodies(user_id: str, ids: Sequence[str]) -> Request:
     """One batch that reads what these messages say; part id = place in `ids`."""
-    return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}?$select={BODY_FIELDS}" for one in ids])
+    return batch([f"/users/{segment(user_id)}/messages/{segment(one)}?$select={BODY_FIELDS}" for one in ids])
 
 
 def attachments(user_id: str, ids: Sequence[str]) -> Request:
     """One batch that lists what hangs on these messages, without the bytes; part id = place in `ids`."""
     select = ",".join(ATTACHMENT_FIELDS)
-    return _batch([f"/users/{_part(user_id)}/messages/{_part(one)}/attachments?$select={select}" for one in ids])
+    return batch([f"/users/{segment(user_id)}/messages/{segment(one)}/attachments?$select={select}" for one in ids])
 
 
 def attachment_bytes(user_id: str, message: str, attachment: str) -> Request:
     """The bytes of one attachment; of an enclosed item they are its MIME."""
-    path = f"/users/{_part(user_id)}/messages/{_part(message)}/attachments/{_part(attachment)}/$value"
+    path = f"/users/{segment(user_id)}/messages/{segment(message)}/attachments/{segment(attachment)}/$value"
     return Request("GET", ROOT + path, _IDS)
 
 
@@ -269,7 +271,7 @@ def read_bodies(answer: Answer, ids: Sequence[str]) -> dict[str, Part[Body]]:
     def body(part: Answer) -> Body:
         return read_body(cast(MessageJson, _object(part, "a message")))
 
-    return _read_batch(answer, ids, body)
+    return read_batch(answer, ids, body)
 
 
 def read_attachments(answer: Answer, ids: Sequence[str]) -> dict[str, Part[tuple[Attachment, ...]]]:
@@ -279,7 +281,7 @@ def read_attachments(answer: Answer, ids: Sequence[str]) -> dict[str, Part[tuple
         rows = _object(part, "the attachments of a message").get("value") or []
         return tuple(read_attachment(cast(AttachmentJson, row)) for row in rows)
 
-    return _read_batch(answer, ids, listed)
+    return read_batch(answer, ids, listed)
 
 
 def _name_of(row: object) -> str:
@@ -287,7 +289,8 @@ def _name_of(row: object) -> str:
     return known if isinstance(known, str) and known else "a message without an id"
 
 
-def _read_batch(answer: Answer, ids: Sequence[str], read: Callable[[Answer], Thing]) -> dict[str, Part[Thing]]:
+def read_batch(answer: Answer, ids: Sequence[str], read: Callable[[Answer], Thing]) -> dict[str, Part[Thing]]:
+    """What became of each id of a batch, as `read` understands its part."""
     found: dict[str, Part[Thing]] = {}
     for place, part in _parts(answer, "a batch of messages"):
         found[ids[place]] = _read_part(part, ids[place], read)
@@ -395,7 +398,8 @@ def _text(json: Mapping[str, Any], name: str, what: str) -> str:
     return value
 
 
-def _batch(urls: Sequence[str], first: int = 0) -> Request:
+def batch(urls: Sequence[str], first: int = 0) -> Request:
+    """These addresses below the root in one request, at most BATCH; part ids count from `first`."""
     parts = [{"id": str(first + place), "method": "GET", "url": url, "headers": _IDS} for place, url in enumerate(urls)]
     headers = {"Content-Type": "application/json"}
     return Request("POST", f"{ROOT}/$batch", headers, orjson.dumps({"requests": parts}), units=len(parts))
@@ -413,7 +417,7 @@ def _by_date(user_id: str, field: str, since: datetime | None, until: datetime, 
             "$top": str(LIST_PAGE),
         }
     )
-    return Request("GET", f"{ROOT}/users/{_part(user_id)}/messages?{query}", _IDS)
+    return Request("GET", f"{ROOT}/users/{segment(user_id)}/messages?{query}", _IDS)
 
 
 def _paged(size: int) -> dict[str, str]:
@@ -424,7 +428,8 @@ def _query(options: Mapping[str, str]) -> str:
     return urllib.parse.urlencode(options, quote_via=urllib.parse.quote, safe="$,:")
 
 
-def _part(text: str) -> str:
+def segment(text: str) -> str:
+    """A text as one segment of a path; raises BadItem for what no id is."""
     # A lone dot segment would survive quoting and be folded away on the road (S23).
     if text in (".", "..", ""):
         raise BadItem("id", "An id of Microsoft Graph is never empty or made of dots.")

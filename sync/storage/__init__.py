@@ -24,7 +24,7 @@ TABLES = (
     "CrmAddresses",
 )
 CONTAINER = "accord"
-QUEUES = ("sync-mail", "backfill-mail", "history-mail")
+QUEUES = ("sync-mail", "backfill-mail", "history-mail", "poll-idle")
 POISON = "-poison"
 
 

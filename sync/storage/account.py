@@ -113,5 +113,7 @@ class _Counted(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         self._meter.add(self._kind)
+        if request.method not in ("GET", "HEAD"):
+            self._meter.add(f"{self._kind}_writes")
         self._meter.add(f"{self._kind}_bytes", int(request.headers.get("Content-Length", 0)))
         return super().send(request, *args, **options)

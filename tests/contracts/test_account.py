@@ -212,6 +212,26 @@ def test_every_request_is_counted_by_its_service(account: str) -> None:
     assert 100 < counts["tables_bytes"] < 400
 
 
+def test_writes_are_counted_apart_from_reads(account: str) -> None:
+    prepare(account)
+    meter = Meter()
+    storage = open_storage(account, meter)
+
+    storage.tables.write("AccordState", "p", [Write("insert", "k")])
+    storage.tables.write("AccordState", "p", [Write("merge", "k"), Write("insert", "l")])
+    storage.tables.get("AccordState", "p", "k")
+    list(storage.tables.rows("AccordState", "p"))
+    storage.blobs.put("a", b"x")
+    storage.blobs.get("a")
+    storage.close()
+
+    counts = meter.counts()
+    assert {name: (counts[name], counts[f"{name}_writes"]) for name in ("tables", "blobs")} == {
+        "tables": (4, 2),
+        "blobs": (2, 1),
+    }
+
+
 def test_a_proxy_in_the_environment_is_not_used(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

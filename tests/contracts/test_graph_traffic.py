@@ -57,4 +57,5 @@ def test_a_whole_life_of_two_mailboxes_passes_microsofts_schema(switches):
     assert why.reason == "missing"
     for asked in ("$search", "lastModifiedDateTime", "internetMessageId%20eq"):
         assert any(asked in one["url"] for one in exchanges), asked
+    assert any("lastModifiedDateTime%20ge" in str(one) for one in exchanges)
     assert found == []

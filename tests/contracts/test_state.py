@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,30 @@ from dev.memory import ManualClock
 from sync.errors import LeaseLost
 from sync.log import Log
 from sync.model import Run, RunItem
-from sync.ports import Write
+from sync.ports import Row, Tables, Write
 from sync.state import LEASE, Place, State
 from tests.builders import KEYS, NOON
+
+
+class CountedReads:
+    """Tables that count what is read."""
+
+    def __init__(self, inner: Tables) -> None:
+        self._inner = inner
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def get(self, *given: Any) -> Row | None:
+        """One row."""
+        self.count += 1
+        return self._inner.get(*given)
+
+    def rows(self, *given: Any, **named: Any) -> Iterator[Row]:
+        """Rows of a partition."""
+        self.count += 1
+        return self._inner.rows(*given, **named)
 
 
 @pytest.fixture
@@ -47,6 +70,40 @@ def test_a_mailbox_that_is_added_is_wanted(state, box):
 def test_an_unknown_mailbox_is_none(state):
     assert state.mailbox("f" * 32) is None
     assert state.mailbox("") is None
+
+
+def test_some_of_many_mailboxes_come_in_the_order_of_their_ids_and_only_those_in_scope(state):
+    ids = sorted(state.add_mailbox("tenant", f"box{number}@firm.example").id for number in range(60))
+    asked = ids[3:40:2]
+
+    found = state.some_mailboxes([*reversed(asked), asked[0], "f" * 32, "0" * 32])
+
+    assert [row.id for row in found] == asked
+    assert state.some_mailboxes([]) == []
+
+
+def test_some_mailboxes_are_read_by_one_request_for_each_partition_they_lie_in(storage, now):
+    reads = CountedReads(storage.tables)
+    state = State(reads, KEYS, now)
+    ids = [state.add_mailbox("tenant", f"box{number}@firm.example").id for number in range(40)]
+    reads.count = 0
+
+    state.some_mailboxes(ids)
+
+    assert reads.count == len({one[0] for one in ids})
+
+
+def test_the_light_calls_of_one_connection_wait_until_a_moment_and_those_of_others_do_not(state, now):
+    assert state.polls_wait("tenant") is None
+
+    state.hold_polls("tenant", now())
+    state.hold_polls("tenant", now() + LEASE)
+    state.hold_polls("tenant", now() + LEASE / 2)
+    state.ticked(now())
+
+    assert state.polls_wait("tenant") == now() + LEASE
+    assert state.polls_wait("another") is None
+    assert state.last_tick() == now()
 
 
 def test_a_note_changes_what_it_names_and_nothing_else(state, box):

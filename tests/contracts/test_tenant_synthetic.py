@@ -10,7 +10,7 @@ import pytest
 
 from dev.firm import Firm
 from dev.tenant import Tenant
-from dev.tenant.synthetic import OWNER, synthetic_firm
+from dev.tenant.synthetic import OWNER, quiet_firm, synthetic_firm
 from tests.contracts.tenant_world import DAY
 
 
@@ -73,3 +73,11 @@ def test_the_same_arguments_give_the_same_firm_and_the_same_ids() -> None:
 def test_a_shape_that_cannot_be_made_is_refused() -> None:
     with pytest.raises(ValueError, match="two folders"):
         firm(folders=1)
+
+
+def test_a_quiet_firm_has_one_message_in_each_folder_of_each_mailbox() -> None:
+    made = quiet_firm(DAY, mailboxes=3, folders=8)
+
+    assert [len(one.mail) for one in made.mailboxes] == [8, 8, 8]
+    assert all(len({mail.folder for mail in one.mail}) == 8 for one in made.mailboxes)
+    assert len({mail.message_id for one in made.mailboxes for mail in one.mail}) == 24

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.fanout import due, polled, wanted
+from sync.fanout import due, polled, shared, wanted
 from sync.policy import Policy, SchedulePolicy
 from sync.state import Want
 from tests.builders import NOON, a_mailbox
@@ -72,6 +75,59 @@ def test_a_mailbox_is_polled_by_its_schedule_unless_it_is_wanted_anyway_or_nobod
     assert len(polls(BOXES, a_want(served=1))) == 24 * 6
     assert polls(BOXES, a_want()) == []
     assert polled(NOON, None, BOXES, {}, EVERY_TEN) == []
+
+
+def test_a_mailbox_that_was_told_to_wait_is_not_polled_before():
+    told = {ADA.id: a_mailbox(not_before=NOON + timedelta(hours=12))}
+
+    assert polls(told) == [at for at in polls(BOXES) if at >= NOON + timedelta(hours=12)]
+
+
+def rounds_and_questions(box, policy, times):
+    """When this mailbox gets a full round, and when a light call."""
+    rounds, light = [], []
+    for before, at in pairwise(times):
+        slots = polled(at, before, {box.id: box}, {}, policy)
+        for found, met in zip(shared(slots, before, at, policy), (rounds, light), strict=True):
+            met += [at] * len(found)
+    return rounds, light
+
+
+IDLE = a_mailbox(status="connected", newest=NOON.isoformat())
+
+
+def test_an_idle_mailbox_is_asked_lightly_but_for_a_full_round_every_six_hours():
+    rounds, light = rounds_and_questions(IDLE, EVERY_TEN, A_DAY)
+
+    assert len(rounds) == 4
+    assert {later - at for at, later in pairwise(rounds)} == {timedelta(hours=6)}
+    assert len(rounds) + len(light) == 24 * 6
+
+
+@pytest.mark.parametrize("change", [{"newest": ""}, {"status": "waiting"}, {"status": "new"}])
+def test_a_mailbox_of_which_not_all_is_known_gets_full_rounds_only(change):
+    rounds, light = rounds_and_questions(replace(IDLE, **change), EVERY_TEN, A_DAY)
+
+    assert (len(rounds), light) == (24 * 6, [])
+
+
+def test_where_mailboxes_are_polled_more_seldom_each_slot_is_a_full_round():
+    rounds, light = rounds_and_questions(IDLE, Policy(schedule=SchedulePolicy(minutes=480)), A_DAY)
+
+    assert (len(rounds), light) == (3, [])
+
+
+@given(st.integers(1, 700), st.lists(st.integers(1, 4000), min_size=1, max_size=60))
+def test_no_full_round_is_left_out_however_late_the_ticks_are_and_whatever_the_interval(minutes, gaps):
+    every = timedelta(minutes=minutes)
+    times = [NOON + timedelta(seconds=sum(gaps[:at])) for at in range(len(gaps) + 1)]
+
+    rounds, light = rounds_and_questions(IDLE, Policy(schedule=SchedulePolicy(minutes=minutes)), times)
+
+    longest = max(later - at for at, later in pairwise([NOON, *rounds, times[-1]]))
+    assert len(rounds) + len(light) == sum(due(IDLE.id, before, at, every) for before, at in pairwise(times))
+    assert len(rounds) <= (times[-1] - NOON) / max(timedelta(hours=6), every) + 1
+    assert longest <= max(timedelta(hours=6), every) + every + timedelta(seconds=max(gaps))
 
 
 @given(st.integers(1, 600), st.lists(st.integers(1, 900), min_size=1, max_size=40))

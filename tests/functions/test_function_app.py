@@ -23,8 +23,10 @@ EXPECTED = {
     "tick": ("timerTrigger", "%SYNC_TICK%"),
     "sync_mail": ("queueTrigger", "sync-mail"),
     "backfill_mail": ("queueTrigger", "backfill-mail"),
+    "poll_idle": ("queueTrigger", "poll-idle"),
     "poisoned_sync_mail": ("queueTrigger", "sync-mail-poison"),
     "poisoned_backfill_mail": ("queueTrigger", "backfill-mail-poison"),
+    "poisoned_poll_idle": ("queueTrigger", "poll-idle-poison"),
     "http": ("httpTrigger", "{*path}"),
 }
 
@@ -103,6 +105,11 @@ def test_each_function_does_its_work(worker, tenant):
     assert world.state.last_tick() is not None
     assert world.state.mailbox(row.id).backfill == "done"
 
+    tenant.user("ada@firm.example").deliver(author="rosa@client.example", to=("ada@firm.example",), subject="Again")
+    before = world.state.wanted(row.id, "mail").ticket
+    worker.queue("poll_idle", job)
+    assert world.state.wanted(row.id, "mail").ticket == before + 1
+
     status, body = worker.http("http", f"http://localhost/api/crm/contacts/{key}/timeline", {"X-Api-Key": API_KEY})
     assert status == 200
     assert b"Review" in body
@@ -111,10 +118,11 @@ def test_each_function_does_its_work(worker, tenant):
 def test_a_poison_message_becomes_a_row_of_the_log(worker, tenant):
     worker.queue("poisoned_sync_mail", '{"version": 99}')
     worker.queue("poisoned_backfill_mail", "no json")
+    worker.queue("poisoned_poll_idle", "no json")
 
     runs = wiring.world().log.runs()
-    assert [run.stream for run in runs] == ["backfill-mail", "sync-mail"]
-    assert "version 99" in runs[1].sentence
+    assert [run.stream for run in runs] == ["poll-idle", "backfill-mail", "sync-mail"]
+    assert "version 99" in runs[2].sentence
 
 
 def test_without_settings_every_function_says_all_that_is_missing(worker, tenant, monkeypatch):

@@ -75,6 +75,7 @@ def test_a_lease_lasts_as_long_as_its_job_goes_on(stage):
 
         return Watched(stage.world.connect(mailbox), stage, 15)
 
+    stage.mail()
     stage.settle(replace(stage.world, connect=connect), ticks=1)
 
     assert len(taken) > 8

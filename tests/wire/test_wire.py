@@ -296,6 +296,18 @@ def test_a_row_of_another_shape_is_named_and_hides_nothing_beside_it(row):
     assert len(page.broken) == 1
 
 
+def test_no_message_is_given_up_for_an_unreadable_time_of_change():
+    rows = [
+        {"id": "m0", "lastModifiedDateTime": "2026-11-20T12:00:00Z"},
+        {"id": "m1", "lastModifiedDateTime": "lately"},
+    ]
+
+    page = wire.read_page(an_answer({"value": rows}), "old mail")
+
+    assert [(one.id, one.modified) for one in page.items] == [("m0", NOON), ("m1", None)]
+    assert page.broken == ()
+
+
 def test_half_a_character_does_not_cost_a_page():
     page = wire.read_page(an_answer(raw=b'{"value": [{"id": "m1", "subject": "\\ud83d"}]}'), "old mail")
 
