@@ -53,6 +53,9 @@ DELTA_PAGE = 500
 BATCH = 20
 # One answer of bodies should stay near this size: a worker holds it whole.
 BATCH_BYTES = 4 * 1024 * 1024
+# Of an answer above this nothing more is read: a dozen jobs share a worker's memory.
+ANSWER_MB = 32
+NOT_READ = f"[What this mail says was not read: it is larger than {ANSWER_MB} MB.]"
 
 _CURSOR_GONE = {"syncstatenotfound", "resyncrequired", "syncstateinvalid", "syncstatenotfoundorexpired"}
 _NO_MAILBOX = {
@@ -115,19 +118,19 @@ def well_known(user_id: str, names: Sequence[str]) -> list[Request]:
     return [_batch(urls[at : at + BATCH], at) for at in range(0, len(urls), BATCH)]
 
 
-def open_folder(user_id: str, folder: str, since: datetime) -> Request:
+def open_folder(user_id: str, folder: str, since: datetime, page: int = DELTA_PAGE) -> Request:
     """The first page of a folder's message delta, from a time received on."""
     query = _query({"$select": ",".join(LIGHT_FIELDS), "$filter": f"receivedDateTime ge {instant(since)}"})
     return Request(
         "GET",
         f"{ROOT}/users/{_part(user_id)}/mailFolders/{_part(folder)}/messages/delta?{query}",
-        _paged(DELTA_PAGE),
+        _paged(page),
     )
 
 
-def follow(link: str) -> Request:
+def follow(link: str, page: int = DELTA_PAGE) -> Request:
     """The page behind a link that Graph gave us; raises ForeignLink for any other."""
-    return Request("GET", checked(link), _paged(DELTA_PAGE))
+    return Request("GET", checked(link), _paged(page))
 
 
 def older(user_id: str, since: datetime | None, until: datetime, newest_first: bool, page: int = LIST_PAGE) -> Request:

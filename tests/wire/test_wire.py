@@ -239,6 +239,18 @@ def test_a_message_with_an_unreadable_date_is_named():
     assert "'yesterday'" in page.broken[0].sentence
 
 
+def test_no_message_is_given_up_for_the_time_of_its_last_change():
+    page = wire.read_page(an_answer({"value": [{"id": "m1", "lastModifiedDateTime": "yesterday"}]}), "old mail")
+
+    assert [(one.id, one.modified) for one in page.items] == [("m1", None)]
+
+
+def test_a_page_may_be_asked_for_with_fewer_messages():
+    assert query_of(wire.older(USER, None, NOON, True, 20))["$top"] == "20"
+    for request in (wire.open_folder(USER, "AAMk=", NOON, 10), wire.follow(LINK, 10)):
+        assert request.headers["Prefer"].endswith("odata.maxpagesize=10")
+
+
 @pytest.mark.parametrize(
     "row",
     [
