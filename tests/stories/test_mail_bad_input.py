@@ -84,7 +84,7 @@ def errors(stage: Stage) -> list[RunItem]:
 
 @contextmanager
 def within(stage: Stage, megabytes: int) -> Iterator[None]:
-    """Whatever is done with an answer takes at most so much memory beside the answer; the tenant's own is not counted."""
+    """What is done with an answer takes at most so much memory beside it; the tenant's own is not counted."""
     before = peak = 0
 
     def asked(_: object) -> None:
