@@ -388,11 +388,11 @@ def test_an_answer_of_a_gigabyte_is_never_held_and_concerns_its_mail_alone(stage
 
 @old_and_new
 def test_many_large_bodies_are_read_though_no_answer_could_hold_them_together(stage: Stage, when: str) -> None:
-    body = "<p>" + "word " * (3 * MEGABYTE // 5) + "</p>"
+    body = "word " * (3 * MEGABYTE // 5)
 
     def many(time: datetime) -> None:
         for number in range(18):
-            stage.mail(subject=f"Large {number}", body=body, received=time)
+            stage.mail(subject=f"Large {number}", body=body, html=False, received=time)
 
     parts: list[int] = []
     stage.tenant.before.append(lambda request: parts.append(request.body.count(b"$select=id,body")))
@@ -471,6 +471,28 @@ def test_a_file_that_is_larger_than_it_was_listed_is_not_read_to_its_end(stage: 
     assert stage.world.meter.counts()["graph_bytes"] < 40 * MEGABYTE
 
 
+@old_and_new
+def test_a_list_of_files_too_large_to_be_held_is_an_error_row_and_its_mail_is_kept(stage: Stage, when: str) -> None:
+    bad: list[str] = []
+
+    def huge(request: Request, said: Response) -> Response:
+        listed = b"/attachments?" in request.body and any(quote(one).encode() in request.body for one in bad)
+        return replace(said, body=Repeated(64 * MEGABYTE)) if listed else said
+
+    def with_files(time: datetime) -> None:
+        bad.append(stage.mail(subject=BAD, received=time, attachments=(SMALL,)))
+        stage.mail(subject="Beside it", received=time, attachments=(SMALL,))
+
+    Rewritten(stage, huge)
+    capture(stage, when, with_files)
+
+    assert kept(stage).files == ()
+    assert [one.attachment.name for one in kept(stage, "Beside it").files] == ["small.txt"]
+    assert [(one.name, one.reason) for one in errors(stage)] == [
+        (bad[0], "An answer of Microsoft Graph is larger than 32 MB.")
+    ]
+
+
 HOSTILE = ["../../x", "CON", "\u202efdp.exe", "x" * 10_240, "a\x00b", "a/b\\c?#%", "", ".", "C:\\x", "😀.txt", "a\r\nb"]
 
 
@@ -483,11 +505,10 @@ def test_hostile_names_of_files_lead_nowhere_and_stay_readable(stage: Stage, whe
     assert len({one.file for one in mail.files}) == len(HOSTILE)
 
 
-@old_and_new
-def test_of_two_thousand_files_the_first_are_kept_and_it_is_said(stage: Stage, when: str) -> None:
+def test_of_two_thousand_files_the_first_are_kept_and_it_is_said(stage: Stage) -> None:
     files = tuple(Attachment(f"{number}.txt", "text/plain", b"x") for number in range(2_000))
 
-    mail = captured(stage, when, attachments=files)
+    mail = captured(stage, "new", attachments=files)
 
     assert [one.attachment.name for one in mail.files] == [*(f"{number}.txt" for number in range(200)), "1800 more"]
     assert mail.files[-1].why == "Only the first 200 files of a mail are kept."
