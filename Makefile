@@ -12,6 +12,9 @@ PIP := $(PY) -m pip --quiet --quiet --disable-pip-version-check --no-input insta
 # Mail and names are Unicode whatever the terminal's locale is.
 export PYTHONUTF8 ?= 1
 
+# A process for each core, each with a storage emulator of its own; more than four gain little and cost memory.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+
 RUNTIME := .venv/runtime.stamp
 TOOLS := .venv/tools.stamp
 AZURITE := dev/node_modules/azurite.stamp
@@ -30,8 +33,8 @@ test: $(TOOLS) $(AZURITE) ## every test (ARGS="-k capture" narrows them)
 ifdef ARGS
 	@$(PY) -m pytest $(ARGS)
 else
-	@$(PY) -m pytest --cov --cov-report=term tests/core tests/wire
-	@$(PY) -m pytest tests/contracts tests/functions tests/stories tests/web
+	@$(PY) -m pytest $(PARALLEL) --cov --cov-report=term tests/core tests/wire
+	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web
 endif
 
 check: $(TOOLS) ## style, format and types

@@ -123,16 +123,17 @@ def text_of(html: str) -> str:
 def readable(body: Body) -> tuple[str, str]:
     """Safe HTML and plain text of a body; a plain-text mail has no HTML, and neither has one that costs too much.
 
-    What is left out is said in the last line of the text.
+    What is left out is said in the last line of the text; half of a surrogate pair is a question mark.
     """
+    said = body.content if body.content.isascii() else body.content.encode("utf-8", "replace").decode()
     if not body.html:
-        text = body.content.replace("\r\n", "\n").strip()
+        text = said.replace("\r\n", "\n").strip()
         return "", text if len(text) <= MOST_CHARACTERS else f"{text[:PIECE].rstrip()}\n{CUT}"
-    if affordable(body.content):
-        html = clean(body.content)
-        if len(html) <= 4 * len(body.content) + PIECE:
+    if affordable(said):
+        html = clean(said)
+        if len(html) <= 4 * len(said) + PIECE:
             return html, text_of(html)
-    words = entities.unescape(_TOKEN.sub(_gap, body.content[:PIECE].replace("\n", " ")))
+    words = entities.unescape(_TOKEN.sub(_gap, said[:PIECE].replace("\n", " ")))
     return "", f"{_tidy(words)}\n{NOT_HTML}".lstrip()
 
 

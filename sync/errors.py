@@ -19,7 +19,7 @@
     |- BadItem              one message, row or file is unusable, all beside it go on
     |- BadJob               a queue message this release cannot read
     |- ForeignLink          a link that leaves Microsoft Graph: never followed
-    |- TooLarge             a value or a group of rows above a limit of the storage
+    |- TooLarge             a value, a group of rows or an answer above a limit
     `- BadSettings          all settings that are missing, unknown or wrong, at once
 
 Anything else is a bug: it rises, the host counts it and parks the job on the poison queue.
@@ -131,7 +131,7 @@ class ForeignLink(AccordError):
 
 
 class TooLarge(AccordError):
-    """A value, or a group of rows, is larger than the storage takes."""
+    """A value or a group of rows is larger than the storage takes, or an answer than a worker may hold."""
 
 
 class BadSettings(AccordError):

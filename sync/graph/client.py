@@ -9,17 +9,17 @@ from typing import TypeVar
 
 import requests
 
-from sync.errors import BadItem, CursorGone, NeedsPerson, Retry, Throttled, Unavailable
+from sync.errors import BadItem, CursorGone, NeedsPerson, Retry, Throttled, TooLarge, Unavailable
 from sync.graph import news, wire
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.graph.wire import Answer, Part, Request
 from sync.idle import changed_since
 from sync.meter import Meter
-from sync.model import Attachment, Body, Envelope, FolderRound, MailboxRow, MailPage
+from sync.model import Attachment, Body, Broken, Envelope, FolderRound, MailboxRow, MailPage
 
 Thing = TypeVar("Thing")
-# Attachments are handed on in pieces of this many bytes.
+# What comes is read in pieces of this many bytes.
 PIECE = 256 * 1024
 
 
@@ -32,7 +32,10 @@ class Graph:
         self._meter = meter
 
     def send(self, request: Request) -> Answer:
-        """The answer, whatever its status; a refused token is replaced once. Raises Unavailable without an answer."""
+        """The answer, whatever its status; a refused token is replaced once.
+
+        Raises Unavailable without an answer, TooLarge for one that is too large to be held.
+        """
         answer = self._send(request)
         if answer.status == 401:
             self._signin.forget()
@@ -48,21 +51,30 @@ class Graph:
             got = self._open(request)
         with got:
             if got.status_code >= 300:
-                wire.refuse(_answer(got), what)
-            try:
-                for piece in got.iter_content(PIECE):
-                    self._meter.add("graph_bytes", len(piece))
-                    yield piece
-            except requests.RequestException as lost:
-                raise _no_answer(lost) from None
+                wire.refuse(self._whole(got), what)
+            yield from self._pieces(got)
 
     def _send(self, request: Request) -> Answer:
         with self._open(request) as got:
-            try:
-                self._meter.add("graph_bytes", len(got.content))
-            except requests.RequestException as lost:
-                raise _no_answer(lost) from None
-            return _answer(got)
+            return self._whole(got)
+
+    def _whole(self, got: requests.Response) -> Answer:
+        held: list[bytes] = []
+        room = wire.ANSWER_MB * 1024 * 1024
+        for piece in self._pieces(got):
+            room -= len(piece)
+            if room < 0:
+                raise TooLarge(f"An answer of Microsoft Graph is larger than {wire.ANSWER_MB} MB.")
+            held.append(piece)
+        return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, b"".join(held))
+
+    def _pieces(self, got: requests.Response) -> Iterator[bytes]:
+        try:
+            for piece in got.iter_content(PIECE):
+                self._meter.add("graph_bytes", len(piece))
+                yield piece
+        except requests.RequestException as lost:
+            raise _no_answer(lost) from None
 
     def _open(self, request: Request) -> requests.Response:
         headers = {
@@ -79,10 +91,6 @@ class Graph:
             )
         except requests.RequestException as lost:
             raise _no_answer(lost) from None
-
-
-def _answer(got: requests.Response) -> Answer:
-    return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
 
 
 def _no_answer(lost: requests.RequestException) -> Unavailable:
@@ -137,12 +145,14 @@ class GraphMailbox:
 
     def open_folder(self, folder: str, since: datetime) -> MailPage:
         """First page of a folder's delta from a time received on."""
-        return wire.read_page(self._send(wire.open_folder(self._user, folder, since)), "a folder's changes")
+        return self._page(
+            lambda size: wire.open_folder(self._user, folder, since, size), wire.DELTA_PAGE, "a folder's changes"
+        )
 
     def follow(self, link: str) -> MailPage:
         """The page behind a link; raises CursorGone, also for a page that leads to itself or a link Graph calls bad."""
         try:
-            page = wire.read_page(self._send(wire.follow(link)), "a folder's changes")
+            page = self._page(lambda size: wire.follow(link, size), wire.DELTA_PAGE, "a folder's changes")
         except BadItem as refused:
             raise CursorGone(refused.sentence) from None
         if page.next == link:
@@ -151,44 +161,72 @@ class GraphMailbox:
 
     def older(self, since: datetime | None, until: datetime, newest_first: bool) -> MailPage:
         """A page of old mail."""
-        return wire.read_page(self._send(wire.older(self._user, since, until, newest_first)), "old mail")
+        return self._page(
+            lambda size: wire.older(self._user, since, until, newest_first, size), wire.LIST_PAGE, "old mail"
+        )
 
     def changed(self, since: datetime | None, until: datetime, newest_first: bool = False) -> MailPage:
         """A page of mail by time of change."""
-        return wire.read_page(self._send(wire.changed(self._user, since, until, newest_first)), "changed mail")
+        return self._page(
+            lambda size: wire.changed(self._user, since, until, newest_first, size), wire.LIST_PAGE, "changed mail"
+        )
 
     def search(self, address: str) -> MailPage | None:
         """A page of what somebody with this address takes part in, or None where that cannot be searched for."""
-        request = wire.search(self._user, address)
-        return wire.read_page(self._send(request), "a search") if request else None
+        if not wire.searchable(address):
+            return None
+        return self._page(lambda size: wire.search(self._user, address, size), wire.LIST_PAGE, "a search")
 
     def message(self, message: str) -> Envelope | None:
         """One message by its light fields, or None."""
         return wire.read_message(self._send(wire.message(self._user, message)))
 
     def bodies(self, ids: Sequence[str]) -> Iterator[tuple[str, Part[Body]]]:
-        """Bodies, batch by batch, so that a caller may stop between two."""
-        return self._batched(ids, wire.bodies, wire.read_bodies)
+        """Bodies, batch by batch, so that a caller may stop between two; in place of one too large stands a word."""
+        return self._batched(ids, wire.bodies, wire.read_bodies, lambda _, __: Body(wire.NOT_READ, html=False))
 
     def attachments(self, ids: Sequence[str]) -> Iterator[tuple[str, Part[tuple[Attachment, ...]]]]:
         """What hangs on these messages, batch by batch."""
-        return self._batched(ids, wire.attachments, wire.read_attachments)
+        return self._batched(ids, wire.attachments, wire.read_attachments, Broken)
 
     def attachment(self, message: str, attachment: str) -> Iterator[bytes]:
         """The bytes of an attachment, piece by piece."""
         return self._graph.stream(wire.attachment_bytes(self._user, message, attachment), "an attachment")
+
+    def _page(self, ask: Callable[[int], Request], size: int, what: str) -> MailPage:
+        """A page; one that is too large to be held is asked for again with ever fewer messages."""
+        while True:
+            try:
+                return wire.read_page(self._send(ask(size)), what)
+            except TooLarge:
+                if size == 1:
+                    raise
+                size = max(1, size // 50)
 
     def _batched(
         self,
         ids: Sequence[str],
         ask: Callable[[str, Sequence[str]], Request],
         read: Callable[[Answer, Sequence[str]], Mapping[str, Part[Thing]]],
+        too_large: Callable[[str, str], Part[Thing]],
     ) -> Iterator[tuple[str, Part[Thing]]]:
-        """Part by part. What is unavailable is asked once more; after a throttled part nothing more is asked."""
-        waiting, second, size = list(ids), set[str](), wire.BATCH
+        """Part by part. What is unavailable is asked once more; after a throttled part nothing more is asked.
+
+        The messages of a batch that is too large are asked for one by one; what is too large alone is `too_large`.
+        """
+        waiting, second, alone, size = list(ids), set[str](), set[str](), wire.BATCH
         while waiting:
+            size = 1 if waiting[0] in alone else size
             asked, waiting = waiting[:size], waiting[size:]
-            answer = self._graph.send(ask(self._user, asked))
+            try:
+                answer = self._graph.send(ask(self._user, asked))
+            except TooLarge as large:
+                if len(asked) == 1:
+                    yield asked[0], too_large(asked[0], large.sentence)
+                else:
+                    alone.update(asked)
+                    waiting = asked + waiting
+                continue
             size = wire.next_batch_size(len(asked), len(answer.body))
             throttled: Throttled | None = None
             for one, got in read(answer, asked).items():

@@ -54,6 +54,9 @@ DELTA_PAGE = 500
 BATCH = 20
 # One answer of bodies should stay near this size: a worker holds it whole.
 BATCH_BYTES = 4 * 1024 * 1024
+# Of an answer above this nothing more is read: a dozen jobs share a worker's memory.
+ANSWER_MB = 32
+NOT_READ = f"[What this mail says was not read: it is larger than {ANSWER_MB} MB.]"
 
 # What has no meaning of its own in the language of the search.
 _SEARCHABLE = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
@@ -118,40 +121,44 @@ def well_known(user_id: str, names: Sequence[str]) -> list[Request]:
     return [batch(urls[at : at + BATCH], at) for at in range(0, len(urls), BATCH)]
 
 
-def open_folder(user_id: str, folder: str, since: datetime) -> Request:
+def open_folder(user_id: str, folder: str, since: datetime, page: int = DELTA_PAGE) -> Request:
     """The first page of a folder's message delta, from a time received on."""
     query = _query({"$select": ",".join(LIGHT_FIELDS), "$filter": f"receivedDateTime ge {instant(since)}"})
     return Request(
         "GET",
         f"{ROOT}/users/{segment(user_id)}/mailFolders/{segment(folder)}/messages/delta?{query}",
-        _paged(DELTA_PAGE),
+        _paged(page),
     )
 
 
-def follow(link: str) -> Request:
+def follow(link: str, page: int = DELTA_PAGE) -> Request:
     """The page behind a link that Graph gave us; raises ForeignLink for any other."""
-    return Request("GET", checked(link), _paged(DELTA_PAGE))
+    return Request("GET", checked(link), _paged(page))
 
 
-def older(user_id: str, since: datetime | None, until: datetime, newest_first: bool) -> Request:
+def older(user_id: str, since: datetime | None, until: datetime, newest_first: bool, page: int = LIST_PAGE) -> Request:
     """Messages of all folders received in [since, until], light fields only."""
-    return _by_date(user_id, "receivedDateTime", since, until, newest_first)
+    return _by_date(user_id, "receivedDateTime", (since, until), newest_first, page)
 
 
-def changed(user_id: str, since: datetime | None, until: datetime, newest_first: bool) -> Request:
+def changed(
+    user_id: str, since: datetime | None, until: datetime, newest_first: bool, page: int = LIST_PAGE
+) -> Request:
     """Messages of all folders last changed in [since, until], light fields only."""
-    return _by_date(user_id, "lastModifiedDateTime", since, until, newest_first)
+    return _by_date(user_id, "lastModifiedDateTime", (since, until), newest_first, page)
 
 
-def search(user_id: str, address: str) -> Request | None:
-    """Messages that somebody with this address takes part in; None for an address that could not be told from the
-    language of the search.
+def searchable(address: str) -> bool:
+    """Whether an address means nothing but itself in the language of the search.
 
     https://learn.microsoft.com/graph/search-query-parameter
     """
-    if not _SEARCHABLE.fullmatch(address):
-        return None
-    query = _query({"$search": f'"participants:{address}"', "$select": ",".join(LIGHT_FIELDS), "$top": str(LIST_PAGE)})
+    return bool(_SEARCHABLE.fullmatch(address))
+
+
+def search(user_id: str, address: str, page: int = LIST_PAGE) -> Request:
+    """Messages that somebody with this address takes part in; the address is a searchable one."""
+    query = _query({"$search": f'"participants:{address}"', "$select": ",".join(LIGHT_FIELDS), "$top": str(page)})
     return Request("GET", f"{ROOT}/users/{segment(user_id)}/messages?{query}", _IDS)
 
 
@@ -405,7 +412,10 @@ def batch(urls: Sequence[str], first: int = 0) -> Request:
     return Request("POST", f"{ROOT}/$batch", headers, orjson.dumps({"requests": parts}), units=len(parts))
 
 
-def _by_date(user_id: str, field: str, since: datetime | None, until: datetime, newest_first: bool) -> Request:
+def _by_date(
+    user_id: str, field: str, between: tuple[datetime | None, datetime], newest_first: bool, page: int
+) -> Request:
+    since, until = between
     bounds = f"{field} le {instant(until)}"
     if since is not None:
         bounds = f"{field} ge {instant(since)} and {bounds}"
@@ -414,7 +424,7 @@ def _by_date(user_id: str, field: str, since: datetime | None, until: datetime, 
             "$select": ",".join(LIGHT_FIELDS),
             "$filter": bounds,
             "$orderby": f"{field} desc" if newest_first else f"{field} asc",
-            "$top": str(LIST_PAGE),
+            "$top": str(page),
         }
     )
     return Request("GET", f"{ROOT}/users/{segment(user_id)}/messages?{query}", _IDS)

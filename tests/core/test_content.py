@@ -86,6 +86,12 @@ def test_an_empty_body_is_empty():
     assert readable(Body("", html=True)) == ("", "")
 
 
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00"])
+def test_half_of_a_letter_is_a_question_mark(half: str) -> None:
+    assert readable(Body(f"<p>a{half}b ü</p>", html=True)) == ("<p>a?b ü</p>", "a?b ü")
+    assert readable(Body(f"a{half}b ü", html=False)) == ("", "a?b ü")
+
+
 # -- nothing of a mail calls home: whatever else a trick leaves, no attribute leads to another host but a link's (S26)
 
 TRICKS = [

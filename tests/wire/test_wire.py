@@ -68,7 +68,7 @@ def test_what_changed_is_asked_for_by_time_of_change():
 def test_mail_of_an_address_is_searched_for_by_participant():
     request = wire.search(USER, "rosa@client.example")
 
-    assert request is not None
+    assert wire.searchable("rosa@client.example")
     assert query_of(request)["$search"] == '"participants:rosa@client.example"'
     assert "$filter" not in query_of(request)
 
@@ -77,7 +77,7 @@ def test_mail_of_an_address_is_searched_for_by_participant():
     "odd", ['a"b@x.example', "a b@x.example", "a@x OR b@x", "a(b)@x.example", "a:b@x.example", "ä@x.example"]
 )
 def test_an_address_that_may_mean_something_in_a_search_is_not_searched_for(odd):
-    assert wire.search(USER, odd) is None
+    assert not wire.searchable(odd)
 
 
 def test_a_message_is_found_by_graphs_id_and_by_its_message_id():
@@ -276,6 +276,18 @@ def test_a_message_with_an_unreadable_date_is_named():
 
     assert page.broken[0].name == "m1"
     assert "'yesterday'" in page.broken[0].sentence
+
+
+def test_no_message_is_given_up_for_the_time_of_its_last_change():
+    page = wire.read_page(an_answer({"value": [{"id": "m1", "lastModifiedDateTime": "yesterday"}]}), "old mail")
+
+    assert [(one.id, one.modified) for one in page.items] == [("m1", None)]
+
+
+def test_a_page_may_be_asked_for_with_fewer_messages():
+    assert query_of(wire.older(USER, None, NOON, True, 20))["$top"] == "20"
+    for request in (wire.open_folder(USER, "AAMk=", NOON, 10), wire.follow(LINK, 10)):
+        assert request.headers["Prefer"].endswith("odata.maxpagesize=10")
 
 
 @pytest.mark.parametrize(
