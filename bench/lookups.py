@@ -21,7 +21,7 @@ from statistics import median
 
 from bench.figures import Figure
 from dev.memory import MemoryBlobs, MemoryTables
-from sync.crm import addresses
+from sync.crm import digests
 from sync.crm.addresses import Addresses
 from sync.exclusions import CACHED, Exclusions
 from sync.keys import Keys
@@ -102,8 +102,7 @@ def _index(numbers: array[int], known: Sequence[str]) -> tuple[Addresses, float]
     tables, blobs = MemoryTables(), MemoryBlobs()
     people = [(one, Person(f"c{at:032x}", "contact", one)) for at, one in enumerate(known)]
     Addresses(tables, blobs, Keys(SECRET), lambda: NOW).add(people)
-    there = blobs.get(addresses.FILE)
-    blobs.put(addresses.FILE, addresses.packed(numbers), there.version if there else "")
+    blobs.put(digests.FILE, digests.packed(numbers))
     index = Addresses(tables, blobs, Keys(SECRET), lambda: NOW)
     tracemalloc.start()
     index.people(["stranger@else.example"])
