@@ -38,9 +38,7 @@ class _Storage:
     def get(self, *given: Any, **options: Any) -> Any:
         """A row by table, partition and key; a file by name."""
         self.requests += 1
-        found: Row | Blob | None = (
-            self._tables.get(*given) if len(given) == 3 else self._blobs.get(*given, **options)
-        )
+        found: Row | Blob | None = self._tables.get(*given) if len(given) == 3 else self._blobs.get(*given, **options)
         return found
 
     def rows(self, *given: Any, **options: Any) -> Iterator[Row]:

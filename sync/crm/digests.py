@@ -170,11 +170,6 @@ class Digests:
         return True
 
 
-def packed(numbers: array[int]) -> bytes:
-    """`FILE` with the whole list in it: sorted numbers, 8 bytes each, the most significant first."""
-    return _closed(_Head(recent=numbers))
-
-
 def merged(numbers: array[int], more: Sequence[int]) -> array[int]:
     """Sorted numbers with other sorted ones, each once."""
     if not more:

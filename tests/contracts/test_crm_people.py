@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from dev.memory import ManualClock, MemoryBlobs, MemoryTables
-from sync.crm import digests
 from sync.crm.builtin import Builtin
+from sync.crm.digests import Digests
 from sync.crm.people import ImportReport
 from sync.errors import BadItem
 from sync.model import Person
@@ -113,7 +113,7 @@ def test_what_this_worker_changes_is_seen_at_once(crm: Builtin) -> None:
 
 
 def test_a_digest_in_the_list_without_a_row_is_nobody(storage: Storage, clock: ManualClock) -> None:
-    storage.blobs.put(digests.FILE, digests.packed(array("Q", [KEYS.number("address", ROSA)])))
+    Digests(storage.blobs, lambda: [KEYS.number("address", ROSA)], clock, timedelta(seconds=15)).rebuild()
     tables = Counting(storage.tables)
     crm = another(storage, clock, tables)
 

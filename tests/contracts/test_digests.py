@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,7 +10,6 @@ from datetime import timedelta
 import pytest
 
 from dev.memory import ManualClock, MemoryBlobs
-from sync.crm import digests
 from sync.crm.builtin import Builtin
 from sync.crm.digests import ALONE, FILE, Digests
 from sync.errors import Retry
@@ -83,16 +81,18 @@ def large_file(blobs: Blobs) -> str:
 def test_a_million_addresses_take_eight_megabytes_and_one_more_takes_little(
     storage: Storage, clock: ManualClock
 ) -> None:
-    strangers = array("Q", sorted(some(1_000_000)))
-    storage.blobs.put(FILE, digests.packed(strangers))
+    strangers = some(1_000_000)
+    assert a_list(storage.blobs, clock, strangers).rebuild() == len(strangers)
+    there = storage.blobs.get(large_file(storage.blobs))
+    assert there is not None
     files, tables = Noting(storage.blobs), Counting(storage.tables)
     crm = Builtin(tables, files, KEYS, clock)
 
     crm.save_contact("Rosa", [ROSA])
     crm.save_contact("Eve", [EVE])
 
-    assert [size for _, size in files.written[:2]] == [8 * (len(strangers) + 1), 64]
-    assert [size for _, size in files.written[2:]] == [64 + 8]
+    assert len(there.data) == 8 * len(strangers)
+    assert files.written == [(FILE, 64 + 8), (FILE, 64 + 16)]
     reads = len(tables.reads)
     assert crm.people([f"{number}@else.example" for number in range(1000)]) == {}
     assert len(tables.reads) == reads
