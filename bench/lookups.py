@@ -15,14 +15,14 @@ import tracemalloc
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from statistics import median
 
 from bench.figures import Figure
 from dev.memory import MemoryBlobs, MemoryTables
-from sync.crm import addresses
 from sync.crm.addresses import Addresses
+from sync.crm.digests import Digests
 from sync.exclusions import CACHED, Exclusions
 from sync.keys import Keys
 from sync.model import Person
@@ -102,8 +102,7 @@ def _index(numbers: array[int], known: Sequence[str]) -> tuple[Addresses, float]
     tables, blobs = MemoryTables(), MemoryBlobs()
     people = [(one, Person(f"c{at:032x}", "contact", one)) for at, one in enumerate(known)]
     Addresses(tables, blobs, Keys(SECRET), lambda: NOW).add(people)
-    there = blobs.get(addresses.FILE)
-    blobs.put(addresses.FILE, addresses.packed(numbers), there.version if there else "")
+    Digests(blobs, lambda: iter(numbers), lambda: NOW, timedelta(seconds=15)).rebuild()
     index = Addresses(tables, blobs, Keys(SECRET), lambda: NOW)
     tracemalloc.start()
     index.people(["stranger@else.example"])

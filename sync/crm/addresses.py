@@ -1,35 +1,27 @@
-"""Addresses to people. The rows are the truth; one sorted list of digests answers "nobody" without asking them.
-
-The list is a file of 8 bytes a digest, 8 MB for a million addresses. It only grows: a digest too many costs one
-question to the rows. An address that is not in it is nobody's, without any request. A file that is not there, as on the
-first day or after somebody deleted it, is made from the rows before anybody is taken for unknown.
-"""
+"""Addresses to people. The rows are the truth; one sorted list of digests (`digests.py`) answers "nobody" without
+asking them: an address that is not in it is nobody's, without any request."""
 
 from __future__ import annotations
 
-import sys
 import threading
-from array import array
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sync.errors import Retry, Stale
+from sync.crm.digests import Digests, holds
 from sync.keys import Keys, fold
 from sync.model import Person
 from sync.ports import Blobs, Clock, Row, Tables, Write
 
 TABLE = "CrmAddresses"
-FILE = "crm/addresses"
 CONFIRMED_FOR = timedelta(minutes=5)
 CONFIRMED = 50_000
 GROUP_ROWS = 100
 PARTITIONS = 256
 ANSWER_ROWS = 1000  # the storage answers with so many rows at once
 SCAN_REQUESTS = 20  # more than this no page of mail costs
-TRIES = 10
 
 
 class Addresses:
@@ -39,14 +31,9 @@ class Addresses:
         self, tables: Tables, blobs: Blobs, keys: Keys, clock: Clock, refresh: timedelta = timedelta(seconds=15)
     ) -> None:
         self._tables = tables
-        self._blobs = blobs
         self._keys = keys
         self._clock = clock
-        self._refresh = refresh
-        self._numbers: array[int] = array("Q")
-        self._version = ""
-        self._loaded: datetime | None = None
-        self._loading = threading.Lock()
+        self._digests = Digests(blobs, self._numbers_of_rows, clock, refresh)
         self._confirmed: OrderedDict[str, tuple[datetime, tuple[Person, ...]]] = OrderedDict()
         self._confirming = threading.Lock()
         self._changes = 0  # by this worker: an answer that was asked for before one is not remembered
@@ -54,7 +41,7 @@ class Addresses:
     def people(self, addresses: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
         """Whose these addresses are, by folded address; unknown ones are absent."""
         now = self._clock()
-        numbers = self._fresh(now)
+        numbers = self._digests.fresh(now)
         changes = self._changes
         found: dict[str, tuple[Person, ...]] = {}
         unconfirmed: list[str] = []
@@ -88,11 +75,10 @@ class Addresses:
 
     def asked(self, addresses: Iterable[str]) -> dict[str, tuple[Person, ...]]:
         """Whose these addresses are, from the rows as they are now, for whoever is about to change them."""
-        self._load()
-        numbers = self._numbers
+        numbers = self._digests.latest()
         wanted: dict[str, dict[str, str]] = defaultdict(dict)
         for folded in set(map(fold, addresses)):
-            if _holds(numbers, self._number(folded)):
+            if holds(numbers, self._number(folded)):
                 digest = self._keys.address(folded)
                 wanted[digest[:2]][digest] = folded
         found: dict[str, list[Person]] = defaultdict(list)
@@ -104,9 +90,14 @@ class Addresses:
                         found[known].append(_person(row))
         return {folded: tuple(people) for folded, people in found.items()}
 
+    def listed(self, addresses: Iterable[str]) -> int:
+        """How many of these folded addresses somebody may have, by the list alone."""
+        numbers = self._digests.latest()
+        return sum(holds(numbers, one) for one in self._keys.numbers("address", set(addresses)))
+
     def count(self) -> int:
         """How many addresses the list had when it was last looked at: no fewer than there are contacts."""
-        return len(self._numbers)
+        return self._digests.count()
 
     def add(self, entries: Collection[tuple[str, Person]]) -> None:
         """Make these addresses lead to these people. Rows first: a listed digest without a row would do no harm,
@@ -118,7 +109,7 @@ class Addresses:
             key = f"{digest}|{person.key}"
             groups[digest[:2]][key] = Write("merge", key, values)
         self._write(groups)
-        self._list({self._number(fold(address)) for address, _ in entries})
+        self._digests.add({self._number(fold(address)) for address, _ in entries})
         self._forget(address for address, _ in entries)
 
     def remove(self, entries: Collection[tuple[str, str]]) -> None:
@@ -133,9 +124,7 @@ class Addresses:
 
     def rebuild(self) -> int:
         """Make the list anew from the rows, as a worker does that finds none; returns how many digests it has."""
-        with self._loading:
-            self._make()
-            return len(self._numbers)
+        return self._digests.rebuild()
 
     def _number(self, folded: str) -> int:
         return self._keys.number("address", folded)
@@ -145,63 +134,9 @@ class Addresses:
             for part in in_parts(list(writes.values())):
                 self._tables.write(TABLE, partition, part)
 
-    # -- the list of digests
-
-    def _fresh(self, now: datetime) -> array[int]:
-        loaded = self._loaded
-        if loaded is not None and timedelta(0) <= now - loaded < self._refresh:
-            return self._numbers
-        # The first answer must wait for the list; later ones go on with the old list while one thread looks.
-        if self._loading.acquire(blocking=loaded is None):
-            try:
-                if self._loaded is loaded:
-                    self._look(now)
-            finally:
-                self._loading.release()
-        return self._numbers
-
-    def _load(self) -> None:
-        with self._loading:
-            self._look(self._clock())
-
-    # These three are called with `_loading` held.
-
-    def _look(self, now: datetime) -> None:
-        blob = self._blobs.get(FILE, unless=self._version)
-        if blob is not None:
-            self._numbers, self._version = unpacked(blob.data), blob.version
-        elif not self._version:
-            self._make()
-        self._loaded = now
-
-    def _make(self) -> None:
-        for _ in range(TRIES):
-            blob = self._blobs.get(FILE)
-            rows = self._tables.scan(TABLE, select=("address",))
-            numbers = array("Q", sorted({self._number(str(row.values["address"])) for row in rows}))
-            if self._put(numbers, blob.version if blob else ""):
-                return
-        raise Retry("Other workers are changing the list of addresses.", after=5)
-
-    def _put(self, numbers: array[int], version: str) -> bool:
-        try:
-            written = self._blobs.put(FILE, packed(numbers), version)
-        except Stale:
-            return False
-        self._numbers, self._version = numbers, written
-        return True
-
-    def _list(self, numbers: set[int]) -> None:
-        for _ in range(TRIES):
-            with self._loading:
-                self._look(self._clock())
-                missing = [number for number in numbers if not _holds(self._numbers, number)]
-                if not missing or self._put(array("Q", sorted([*self._numbers, *missing])), self._version):
-                    return
-                if self._blobs.get(FILE) is None:  # lost while this worker was running; the rows are written already
-                    self._make()
-                    return
-        raise Retry("Other workers are changing the list of addresses.", after=5)
+    def _numbers_of_rows(self) -> Iterator[int]:
+        for row in self._tables.scan(TABLE, select=("address",)):
+            yield self._number(str(row.values["address"]))
 
     # -- answers of the rows, remembered for a while
 
@@ -240,27 +175,6 @@ class Addresses:
             self._changes += 1
             for address in addresses:
                 self._confirmed.pop(fold(address), None)
-
-
-def packed(numbers: array[int]) -> bytes:
-    """Sorted numbers as a file: 8 bytes each, the most significant first."""
-    ordered = array("Q", numbers)
-    if sys.byteorder == "little":
-        ordered.byteswap()
-    return ordered.tobytes()
-
-
-def unpacked(data: bytes) -> array[int]:
-    """The numbers of a file."""
-    numbers = array("Q", data)
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return numbers
-
-
-def _holds(numbers: array[int], number: int) -> bool:
-    position = bisect_left(numbers, number)
-    return position < len(numbers) and numbers[position] == number
 
 
 def _person(row: Row) -> Person:

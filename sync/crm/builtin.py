@@ -7,8 +7,9 @@ from datetime import datetime
 
 from sync.crm.addresses import Addresses
 from sync.crm.feed import Change, Feed
+from sync.crm.lines import File
 from sync.crm.mails import Mails
-from sync.crm.people import Contact, ImportReport, People
+from sync.crm.people import SLICE, Contact, ImportReport, People, Progress
 from sync.crm.purge import Purge
 from sync.crm.views import Mail, TimelineEntry, Views
 from sync.keys import Keys
@@ -17,12 +18,15 @@ from sync.ports import Blobs, Clock, Tables
 
 
 class Builtin:
-    """The built-in CRM behind `ports.Crm`, and what its REST API reads. One object a worker, shared by its threads."""
+    """The built-in CRM behind `ports.Crm`, and what its REST API reads. One object a worker, shared by its threads.
 
-    def __init__(self, tables: Tables, blobs: Blobs, keys: Keys, clock: Clock) -> None:
+    Of a file of contacts it holds `slice_rows` rows at once.
+    """
+
+    def __init__(self, tables: Tables, blobs: Blobs, keys: Keys, clock: Clock, slice_rows: int = SLICE) -> None:
         self._feed = Feed(tables, clock)
         self._addresses = Addresses(tables, blobs, keys, clock)
-        self._people = People(tables, keys, self._feed, self._addresses, clock)
+        self._people = People(tables, keys, self._feed, self._addresses, clock, slice_rows)
         self._mails = Mails(tables, blobs, keys, self._feed, clock)
         self._purge = Purge(tables, blobs, self._feed)
         self._views = Views(tables, blobs)
@@ -72,13 +76,14 @@ class Builtin:
         """Keep a contact under `key`, or a new one; returns its key. Raises BadItem."""
         return self._people.save_contact(name, addresses, key)
 
-    def import_contacts(self, csv_text: str) -> ImportReport:
-        """Keep the contacts of a CSV file. Raises BadItem where it has no column of mail addresses."""
-        return self._people.import_contacts(csv_text)
+    def import_contacts(self, file: File, progress: Progress | None = None) -> ImportReport:
+        """Keep the contacts of a CSV file of any length; `progress` is told how many rows are done. Raises BadItem
+        where it has no column of mail addresses."""
+        return self._people.import_contacts(file, progress)
 
-    def import_vcards(self, text: str) -> ImportReport:
-        """Keep the contacts of a file of vCards. Raises BadItem where it holds none."""
-        return self._people.import_vcards(text)
+    def import_vcards(self, file: File, progress: Progress | None = None) -> ImportReport:
+        """Keep the contacts of a file of vCards, likewise. Raises BadItem where it holds none."""
+        return self._people.import_vcards(file, progress)
 
     def rebuild_addresses(self) -> int:
         """Make the list of address digests anew from the rows; returns its length."""

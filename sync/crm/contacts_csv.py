@@ -1,14 +1,13 @@
 """Contacts out of a CSV file as Outlook, Google Contacts or Salesforce export it. Pure.
 
-Columns are found by their names, whatever their order, language of punctuation or letter case: one or several for mail
-addresses, one for the name or several for its parts. Everything else is passed over. A row that cannot be used is an
-error with its line; the rows beside it are read.
+Columns are found by their names, whatever their order, punctuation or letter case: one or several for mail addresses,
+one for the name or several for its parts. Everything else is passed over. A row that cannot be used is a problem with
+its line; the rows beside it are read. Nothing of a row is kept once it is told, so that a file may have any length.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,20 +25,52 @@ ROW_LINES = 2_000  # a quoted cell that runs over more lines was never closed
 LINE_LENGTH = 500_000  # nobody's contact
 PIECES = 1_000  # of what stands in the columns of addresses of one row
 BAD_ADDRESSES = 5  # named one by one in a row
-ERRORS = 1_000  # with more than this many it is no file of contacts
-ROWS = 250_000  # as many as one request can take in
 DELIMITERS = (",", ";", "\t")
 
 _BEGINNING = itemgetter(slice(LINE_LENGTH + 1))
-# Header names without spaces, punctuation and letter case.
+# Header names of exports without spaces, punctuation and letter case, and which export writes them.
+_MAIL_NAMES = {
+    "emailaddress": "Outlook (classic, new and on the web)",
+    "email2address": "Outlook",
+    "email3address": "Outlook",
+    "emailadresse": "Outlook in German",
+    "email2adresse": "Outlook in German",
+    "email3adresse": "Outlook in German",
+    "email1value": "Google Contacts, beside E-mail 1 - Type until 2024 and E-mail 1 - Label since; so are all numbers",
+    "email": "Salesforce (report, list view, Data Loader: EMAIL)",
+    "contactemail": "Salesforce, a report of another type than contacts",
+    "npe01homeemail": "Salesforce for nonprofits (npe01__HomeEmail__c)",
+    "npe01workemail": "Salesforce for nonprofits",
+    "npe01alternateemail": "Salesforce for nonprofits",
+    "mail": "Entra and other directories",
+    "primaryemail": "Thunderbird",
+    "secondaryemail": "Thunderbird",
+}
+# And of people's own tables: what kind of address it is before or behind, a number, an s at the end.
 _MAIL = re.compile(
-    r"(?:primary|secondary|main|other|work|business|home|private|personal|company|alternate|additional|contact)?"
+    r"(?:primary|secondary|main|other|work|business|home|private|personal|company|alternat(?:e|ive)|additional|contact)?"
     r"e?mails?(?:address(?:es)?|adressen?)?(?:\d{1,2}(?:address|adresse|value)?)?(?:home|work|other)?"
 )
-_WHOLE_NAME = ("name", "fullname", "displayname", "contactname", "anzeigename")
-_FIRST_NAME = ("firstname", "givenname", "vorname")
-_MIDDLE_NAME = ("middlename", "additionalname", "weiterevornamen")
-_LAST_NAME = ("lastname", "familyname", "surname", "nachname")
+_NAMES = {
+    "name": ("whole", "Google Contacts until 2024, Salesforce"),
+    "fullname": ("whole", "Salesforce, a report"),
+    "contactname": ("whole", "Salesforce, a report of another type than contacts"),
+    "displayname": ("whole", "Entra, Thunderbird"),
+    "anzeigename": ("whole", "Thunderbird in German"),
+    "firstname": ("first", "Outlook, Google Contacts since 2024, Salesforce (FIRSTNAME)"),
+    "contactfirstname": ("first", "Salesforce, a report of another type than contacts"),
+    "givenname": ("first", "Google Contacts until 2024, Entra"),
+    "vorname": ("first", "Outlook in German"),
+    "middlename": ("middle", "Outlook, Google Contacts since 2024, Salesforce"),
+    "additionalname": ("middle", "Google Contacts until 2024"),
+    "weiterevornamen": ("middle", "Outlook in German"),
+    "lastname": ("last", "Outlook, Google Contacts since 2024, Salesforce (LASTNAME)"),
+    "contactlastname": ("last", "Salesforce, a report of another type than contacts"),
+    "familyname": ("last", "Google Contacts until 2024"),
+    "surname": ("last", "Entra"),
+    "nachname": ("last", "Outlook in German"),
+}
+_CUSTOM = re.compile(r"__c$", re.IGNORECASE)  # the end of the name of a field that a Salesforce customer added
 _TOLD = re.compile(r"sep=(.)", re.IGNORECASE)
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -59,11 +90,11 @@ class CsvContact:
 
 
 @dataclass(frozen=True, slots=True)
-class CsvContacts:
-    """What a file holds: contacts, and (line, sentence) for every row or cell that could not be used."""
+class Problem:
+    """What is wrong with the row or card that begins in this line; there may be several, and still a contact."""
 
-    contacts: tuple[CsvContact, ...]
-    errors: tuple[tuple[int, str], ...]
+    line: int
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +107,16 @@ class _Columns:
     parts: tuple[int, ...]
 
 
-def decode(data: bytes) -> str:
-    """The text of a file: UTF-8 or UTF-16 as its first bytes say, else what Outlook on Windows writes."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("windows-1252", "replace")
-
-
-def read(text: str) -> CsvContacts:
-    """Read a file. Raises BadItem where it has no header with a column of mail addresses."""
-    lines = _Lines(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    delimiter, columns = _header(lines)
-    contacts: list[CsvContact] = []
-    errors: list[tuple[int, str]] = []
-    for rows, (line, cells, problem) in enumerate(_rows(lines, delimiter, columns.count)):
-        if len(errors) >= ERRORS or rows >= ROWS:
-            too_many = f"{ERRORS} errors" if rows < ROWS else f"{ROWS} rows"
-            errors = [*errors[:ERRORS], (line, f"More than {too_many}: this row and those after it were not read.")]
-            break
+def rows(lines: Iterable[str]) -> Iterator[CsvContact | Problem]:
+    """The contacts and problems of a file, row by row. Raises BadItem where it has no header with a column of mail
+    addresses."""
+    unread = _Lines(iter(lines))
+    delimiter, columns = _header(unread)
+    for line, cells, problem in _rows(unread, delimiter, columns.count):
         if problem:
-            errors.append((line, problem))
+            yield Problem(line, problem)
         elif any(map(str.strip, cells)):
-            contact, complaints = _contact(line, cells, columns)
-            errors += [(line, complaint) for complaint in complaints]
-            if contact is not None:
-                contacts.append(contact)
-    return CsvContacts(tuple(contacts), tuple(errors[: ERRORS + 1]))
+            yield from _told(line, cells, columns)
 
 
 def address(text: str) -> str:
@@ -138,10 +150,12 @@ class _Lines:
         self.number += count
         deque(islice(iter(self.ahead.popleft, None), count), maxlen=0)
 
-    def skip_blank(self) -> bool:
-        """Go to the next line with anything on it; whether there is one."""
+    def skip_blank(self, delimiter: str = "") -> bool:
+        """Go to the next line with anything on it but spaces and delimiters; whether there is one."""
+        # A file may have millions of such lines: both of these are answered without a call in Python.
+        empty = re.compile(rf"[\s{re.escape(delimiter)}]+").fullmatch
         while ahead := self.look():
-            blank = len(list(takewhile(str.isspace, ahead)))
+            blank = len(list(takewhile(str.isspace, ahead))) or len(list(takewhile(empty, ahead)))
             if not blank:
                 return True
             self.drop(blank)
@@ -166,22 +180,22 @@ def _header(lines: _Lines) -> tuple[str, _Columns]:
 
 
 def _columns(header: Sequence[str]) -> _Columns:
-    names = [_NOT_LETTERS.sub("", cell).casefold() for cell in header]
+    names = [_NOT_LETTERS.sub("", _CUSTOM.sub("", cell.strip())).casefold() for cell in header]
 
-    def places(wanted: Sequence[str]) -> tuple[int, ...]:
-        return tuple(place for place, name in enumerate(names) if name in wanted)
+    def places(part: str) -> tuple[int, ...]:
+        return tuple(place for place, name in enumerate(names) if _NAMES.get(name, ("",))[0] == part)
 
     return _Columns(
         count=len(names),
-        mail=tuple(place for place, name in enumerate(names) if _MAIL.fullmatch(name)),
-        name=places(_WHOLE_NAME),
-        parts=places(_FIRST_NAME) + places(_MIDDLE_NAME) + places(_LAST_NAME),
+        mail=tuple(place for place, name in enumerate(names) if name in _MAIL_NAMES or _MAIL.fullmatch(name)),
+        name=places("whole"),
+        parts=places("first") + places("middle") + places("last"),
     )
 
 
 def _rows(lines: _Lines, delimiter: str, count: int) -> Iterator[tuple[int, list[str], str]]:
     """(line, cells, what is wrong with the row). After a row that may have swallowed others, the next line is next."""
-    while lines.skip_blank():
+    while lines.skip_blank(delimiter):
         line = lines.number
         cells, used, closed = _record(lines, delimiter)
         good = not any(map(str.strip, cells)) or (closed and len(cells) == count)
@@ -212,7 +226,8 @@ def _record(lines: _Lines, delimiter: str) -> tuple[list[str], int, bool]:
     return cells, 1, reader.line_num == 1
 
 
-def _contact(line: int, cells: Sequence[str], columns: _Columns) -> tuple[CsvContact | None, list[str]]:
+def _told(line: int, cells: Sequence[str], columns: _Columns) -> Iterator[CsvContact | Problem]:
+    """What a row amounts to: its problems, then its contact if it has an address."""
     good: dict[str, None] = {}
     bad: list[str] = []
     for piece in islice(_pieces(cells[place] for place in columns.mail), PIECES):
@@ -221,18 +236,19 @@ def _contact(line: int, cells: Sequence[str], columns: _Columns) -> tuple[CsvCon
             good[known] = None
         else:
             bad.append(piece)
-    complaints = [f"{one_line(piece[:400])[:80]!r} is not a mail address." for piece in bad[:BAD_ADDRESSES]]
     if len(bad) > BAD_ADDRESSES:
-        complaints = [f"More than {BAD_ADDRESSES} texts of the row are not mail addresses."]
+        yield Problem(line, f"More than {BAD_ADDRESSES} texts of the row are not mail addresses.")
+    else:
+        yield from (Problem(line, f"{one_line(piece[:400])[:80]!r} is not a mail address.") for piece in bad)
     if len(good) > ADDRESSES:
-        complaints.append(f"The row has more than {ADDRESSES} mail addresses; the others were left out.")
+        yield Problem(line, f"The row has more than {ADDRESSES} mail addresses; the others were left out.")
     if not good:
-        return None, [*complaints, "The row has no mail address that can be used."]
-    addresses = tuple(good)[:ADDRESSES]
+        yield Problem(line, "The row has no mail address that can be used.")
+        return
     name = _name(cells, columns)
     if len(name) > NAME_LENGTH:
-        complaints.append(f"The name has more than {NAME_LENGTH} characters and was cut.")
-    return CsvContact(line, name[:NAME_LENGTH].rstrip(), addresses), complaints
+        yield Problem(line, f"The name has more than {NAME_LENGTH} characters and was cut.")
+    yield CsvContact(line, name[:NAME_LENGTH].rstrip(), tuple(good)[:ADDRESSES])
 
 
 def _pieces(cells: Iterable[str]) -> Iterator[str]:
@@ -241,7 +257,9 @@ def _pieces(cells: Iterable[str]) -> Iterator[str]:
         if address(whole):
             yield whole
             continue
-        yield from filter(None, map(str.strip, _BETWEEN.split(whole)))
+        for piece in filter(None, map(str.strip, _BETWEEN.split(whole))):
+            words = piece.split(maxsplit=PIECES)
+            yield from words if all(map(address, words)) else (piece,)
 
 
 def _name(cells: Sequence[str], columns: _Columns) -> str:

@@ -9,25 +9,33 @@ from __future__ import annotations
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 import orjson
 
 from sync.crm import contacts_csv, records, vcard
-from sync.crm.addresses import Addresses, ranges
-from sync.crm.contacts_csv import CsvContact, CsvContacts
+from sync.crm.addresses import ANSWER_ROWS, Addresses, ranges
+from sync.crm.contacts_csv import CsvContact, Problem
 from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
+from sync.crm.lines import File, lines_of
+from sync.crm.standing import Standing
 from sync.errors import BadItem, Conflict, Exists, Retry, Stale
 from sync.keys import BUCKETS, Keys, bucket
 from sync.model import Person
 from sync.ports import Clock, Row, Tables, Value, Write
 
 TRIES = 10
+SLICE = 20_000  # rows of a file: with more, groups of a hundred address rows are fuller, and memory is
+ERRORS = 1_000  # of a file that are told one by one
+# "d" follows "c": the bounds hold the contacts of a bucket and nothing else; a contact has a single row.
+CONTACTS = ("r|c", "r|d")
 _CONTACT_KEY = re.compile(r"c[0-9a-f]{32}")
 PersonType = Literal["contact", "user"]
+Progress = Callable[[int], object]  # is told how many rows of a file are done
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +51,12 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of a file's rows; `errors` are (line, sentence)."""
+    """What became of a file's rows; `errors` are the first (line, sentence), `error_count` counts all of them."""
 
     imported: int
     unchanged: int
     errors: tuple[tuple[int, str], ...] = ()
+    error_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,15 @@ class _Stored:
 class People:
     """Keeps contacts and users."""
 
-    def __init__(self, tables: Tables, keys: Keys, feed: Feed, addresses: Addresses, clock: Clock) -> None:
+    def __init__(
+        self, tables: Tables, keys: Keys, feed: Feed, addresses: Addresses, clock: Clock, slice_rows: int = SLICE
+    ) -> None:
         self._tables = tables
         self._keys = keys
         self._feed = feed
         self._addresses = addresses
         self._clock = clock
+        self._slice_rows = slice_rows
 
     def add_user(self, name: str, addresses: Sequence[str]) -> str:
         """Keep a user of the CRM; returns his key, which follows from his first address. Raises BadItem."""
@@ -103,28 +115,44 @@ class People:
             raise BadItem("after", "This does not name a place in the list: use the one that the last answer gave.")
         found: list[Contact] = []
         for partition in BUCKETS[int(bucket(after), 16) if after else 0 :]:
-            first = f"r|{after}!" if after and partition == bucket(after) else "r|c"
-            # "d" follows "c": the bounds hold contacts and nothing else; a contact has a single row.
-            rows = self._tables.rows(TABLE, partition, first, "r|d", limit=limit + 1 - len(found))
+            first = f"r|{after}!" if after and partition == bucket(after) else CONTACTS[0]
+            rows = self._tables.rows(TABLE, partition, first, CONTACTS[1], limit=limit + 1 - len(found))
             found += map(_contact, rows)
             if len(found) > limit:
                 return found[:limit], found[limit - 1].key
         return found, ""
 
-    def import_contacts(self, csv_text: str) -> ImportReport:
+    def import_contacts(self, file: File, progress: Progress | None) -> ImportReport:
         """Keep the contacts of a CSV file; importing it again changes nothing. Raises BadItem for what is no such file.
 
         A row belongs to the contact with one of its addresses and its name; rows and contacts without a name go by
-        the address alone. Other people may share an address. A row adds addresses and takes none away.
+        the address alone. Other people may share an address. A row adds addresses and takes none away. The file is
+        read in slices, each stored before the next is read: an import that broke off has left whole contacts, and the
+        same file completes it. `progress` is told how many rows are done.
         """
-        return self._import(contacts_csv.read(csv_text))
+        return self._import(contacts_csv.rows(lines_of(file)), progress)
 
-    def import_vcards(self, text: str) -> ImportReport:
+    def import_vcards(self, file: File, progress: Progress | None) -> ImportReport:
         """Keep the contacts of a file of vCards, by the same rules. Raises BadItem where it holds none."""
-        return self._import(vcard.read(text))
+        return self._import(vcard.cards(lines_of(file)), progress)
 
-    def _import(self, file: CsvContacts) -> ImportReport:
-        before, after, changed = self._plan(file.contacts)
+    def _import(self, file: Iterator[CsvContact | Problem], progress: Progress | None) -> ImportReport:
+        report = ImportReport(0, 0)
+        standing = Standing(self._keys)
+        done = line = 0
+        while part := list(islice(file, self._slice_rows)):
+            rows = [one for one in part if isinstance(one, CsvContact)]
+            changed = self._import_slice(rows, standing)
+            report = _with(report, changed, len(rows) - changed, [one for one in part if isinstance(one, Problem)])
+            for one in part:  # what is said of a row stands together
+                done, line = done + (one.line != line), one.line
+            if progress:
+                progress(done)
+        return report
+
+    def _import_slice(self, rows: Sequence[CsvContact], standing: Standing) -> int:
+        """Keep the contacts of a slice; returns how many of its rows changed something."""
+        before, after, changed = self._plan(self._unknown(rows, standing))
         self._addresses.add(
             [(address, Person(key, "contact", one.name)) for key, one in after.items() for address in one.addresses]
         )
@@ -132,7 +160,24 @@ class People:
             units = [self._unit(key, "contact", after[key], before.get(key)) for key in many]
             for group in records.packed([(unit.rows, unit.weight) for unit in units], GROUP_ROWS, GROUP_WEIGHT):
                 self._store(partition, [units[one] for one in group], after)
-        return ImportReport(changed, len(file.contacts) - changed, file.errors)
+        standing.note((one.name, one.addresses) for one in after.values())
+        return changed
+
+    def _unknown(self, rows: Sequence[CsvContact], standing: Standing) -> list[CsvContact]:
+        """The rows that may say something new."""
+        unknown = [row for row in rows if not standing.knows(row)]
+        if not standing.complete and self._many_meet_contacts(unknown):
+            for partition in BUCKETS:
+                there = self._tables.rows(TABLE, partition, *CONTACTS, select=("name", "addresses"))
+                standing.note(_said(row) for row in there)
+            standing.complete = True
+            unknown = [row for row in unknown if not standing.knows(row)]
+        return unknown
+
+    def _many_meet_contacts(self, rows: Iterable[CsvContact]) -> bool:
+        """Whether reading all contacts takes fewer requests than asking whose these addresses are."""
+        listed = self._addresses.listed(address for row in rows for address in row.addresses)
+        return listed > len(BUCKETS) + self._addresses.count() // ANSWER_ROWS
 
     def _plan(self, rows: Sequence[CsvContact]) -> tuple[dict[str, _Stored], dict[str, _Stored], int]:
         """Contacts as they stand and as they will, by key, and how many rows change something."""
@@ -224,6 +269,17 @@ class People:
         return found
 
 
+def _with(report: ImportReport, imported: int, unchanged: int, problems: Sequence[Problem]) -> ImportReport:
+    room = ERRORS - len(report.errors)
+    errors = tuple((one.line, one.sentence) for one in problems[:room])
+    return ImportReport(
+        report.imported + imported,
+        report.unchanged + unchanged,
+        report.errors + errors,
+        report.error_count + len(problems),
+    )
+
+
 def _united(now: _Stored | None, row: CsvContact) -> _Stored:
     """A contact with what a row adds to it."""
     if now is None:
@@ -249,6 +305,10 @@ def _contact(row: Row) -> Contact:
         addresses=tuple(orjson.loads(str(values["addresses"]))),
         changed=datetime.fromisoformat(str(values["changed"])),
     )
+
+
+def _said(row: Row) -> tuple[str, list[str]]:
+    return str(row.values["name"]), orjson.loads(str(row.values["addresses"]))
 
 
 def _stored(row: Row) -> _Stored:

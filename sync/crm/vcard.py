@@ -1,7 +1,7 @@
 """Contacts out of vCards, version 2.1, 3.0 (RFC 2426) and 4.0 (RFC 6350), as phones and mail programs write them. Pure.
 
 Of a card only its names and mail addresses are read: FN, else N, else ORG, and every EMAIL, the preferred one first. A
-card within a card (AGENT) is passed over. A card that cannot be used is an error with the line it begins in; the cards
+card within a card (AGENT) is passed over. A card that cannot be used is a problem with the line it begins in; the cards
 beside it are read. Whatever else stands in a file is passed over, photographs without being held in memory.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import binascii
 import codecs
-import io
 import quopri
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sync.crm import contacts_csv
-from sync.crm.contacts_csv import ADDRESSES, ERRORS, NAME_LENGTH, CsvContact, CsvContacts, one_line
+from sync.crm.contacts_csv import ADDRESSES, NAME_LENGTH, CsvContact, Problem, one_line
+from sync.crm.lines import decode
 from sync.errors import BadItem
 
 LINE_LENGTH = 8_192  # of an unfolded line; what is longer is no name and no address
@@ -41,14 +41,6 @@ _CHARSET = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with the card that begins in this line; there may be several, and a contact none the less."""
-
-    line: int
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Property:
     """A line of interest: parameters as (name, value) in capitals, and the value with its line breaks in it."""
 
@@ -67,41 +59,15 @@ class _Card:
     expecting: bool = False
 
 
-def decode(data: bytes) -> str:
-    """The text of a file: like a CSV file's, and UTF-16 without a mark of byte order, which old phones write."""
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le", "replace")
-    if data[:1] == b"\0":
-        return data.decode("utf-16-be", "replace")
-    return contacts_csv.decode(data)
-
-
-def read(text: str) -> CsvContacts:
-    """Read a file. Raises BadItem where it holds no vCard."""
-    contacts: list[CsvContact] = []
-    errors: list[tuple[int, str]] = []
-    untold = 0
-    for one in cards(io.StringIO(text, newline="")):
-        if isinstance(one, CsvContact):
-            contacts.append(one)
-        elif len(errors) < ERRORS:
-            errors.append((one.line, one.sentence))
-        else:
-            untold = untold or one.line
-    if not (contacts or errors):
-        raise BadItem("line 1", "The file holds no vCard: a card begins with the line BEGIN:VCARD.")
-    if untold:
-        # Not the end of reading, as in a CSV file: in a phone's list many cards have a number and no address.
-        errors.append((untold, f"More than {ERRORS} errors: those of this card and of later ones are not listed."))
-    return CsvContacts(tuple(contacts), tuple(errors))
-
-
 def cards(lines: Iterable[str]) -> Iterator[CsvContact | Problem]:
-    """The contacts and problems of a file, one card after the other; nothing of a card is kept once it is told."""
+    """The contacts and problems of a file, one card after the other; nothing of a card is kept once it is told. Raises
+    BadItem at the end of a file that holds no card."""
     card: _Card | None = None
+    any_card = False
     for number, line in _unfolded(lines):
         end = _END.fullmatch(line) if line[:1] in ("E", "e") else None
         begins = line[:1] in ("B", "b") and bool(_BEGIN.fullmatch(line))
+        any_card = any_card or begins
         if card is None:
             card = _Card(number) if begins else None
         elif end and card.within:
@@ -118,6 +84,8 @@ def cards(lines: Iterable[str]) -> Iterator[CsvContact | Problem]:
             _note(card, line)
     if card is not None:
         yield Problem(card.line, "The card does not end: there is no END:VCARD before the end of the file.")
+    if not any_card:
+        raise BadItem("line 1", "The file holds no vCard: a card begins with the line BEGIN:VCARD.")
 
 
 def _unfolded(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -262,7 +230,7 @@ def _decoded(data: bytes, charset: str) -> str:
     try:
         return data.decode(charset)
     except UnicodeError:
-        return contacts_csv.decode(data)
+        return decode(data)
 
 
 def _decoded_again(text: str, charset: str) -> str:

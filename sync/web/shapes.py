@@ -159,4 +159,5 @@ class ImportShape(Shape):
 
     imported: int = Field(description="Rows that made a new contact or changed one.")
     unchanged: int = Field(description="Rows that held nothing new.")
-    errors: list[ImportErrorShape]
+    errors: list[ImportErrorShape] = Field(description="At most the first 1,000.")
+    error_count: int = Field(description="All errors, also those that are not told.")

@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/graph/wire.py",
             "sync/crm/__init__.py",
             "sync/crm/contacts_csv.py",
+            "sync/crm/lines.py",
             "sync/crm/vcard.py",
         ),
     ),
