@@ -15,12 +15,15 @@ from sync.world import World
 PATIENCE = timedelta(minutes=5)
 # A mailbox that waits for a person is tried this often.
 BLOCKED = timedelta(hours=1)
+# The reason of a job that a mailbox's slot brought.
+DUE = "due"
 
 
 def tick(world: World) -> int:
     """Queue a job for every mailbox that is wanted or due; returns how many."""
     now = world.clock()
-    mailboxes = {row.id: row for row in world.state.mailboxes()}
+    # While a connection or the app has to wait nothing is queued for it; jobs on their way put themselves back.
+    mailboxes = {row.id: row for row in world.state.mailboxes() if not _before(world.state.waits(row.connection), now)}
     wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
     put = 0
     for stream, row in wanted(now, mailboxes, wants.values()):
@@ -30,7 +33,7 @@ def tick(world: World) -> int:
             dispatch.put(world, stream, _job(row, "wanted"))
             put += 1
     for row in polled(now, world.state.last_tick(), mailboxes, wants, world.policy()):
-        world.queue.put(QUEUES["mail"], _job(row, "due").to_json())
+        world.queue.put(QUEUES["mail"], _job(row, DUE).to_json())
         put += 1
     world.state.ticked(now)
     return put
@@ -43,7 +46,7 @@ def wanted(
     found: list[tuple[Stream, MailboxRow]] = []
     for want in wants:
         row = mailboxes.get(want.mailbox)
-        if row is None or not want.open or waiting(want, now):
+        if row is None or not want.open or waiting(want, now) or _before(row.not_before, now):
             continue
         patience = BLOCKED if row.status == "blocked" else PATIENCE
         if want.count > want.asked or want.queued is None or now - want.queued > patience:
@@ -64,7 +67,7 @@ def polled(
     for row in mailboxes.values():
         every = max(interval, BLOCKED) if row.status == "blocked" else interval
         want = wants.get((row.id, "mail"))
-        if want is not None and (want.open or waiting(want, now)):
+        if _before(row.not_before, now) or (want is not None and (want.open or waiting(want, now))):
             continue
         if before is not None and due(row.id, before, now, every):
             found.append(row)
@@ -73,7 +76,11 @@ def polled(
 
 def waiting(want: Want, now: datetime) -> bool:
     """Whether Microsoft told us to ask nothing of this stream yet. Pure."""
-    return want.not_before is not None and want.not_before > now
+    return _before(want.not_before, now)
+
+
+def _before(until: datetime | None, now: datetime) -> bool:
+    return until is not None and until > now
 
 
 def due(mailbox: str, before: datetime, now: datetime, every: timedelta) -> bool:

@@ -7,6 +7,7 @@ AccordWanted     partition: first digit of the mailbox id; row: id|stream: how o
 AccordState      partition: mailbox id; rows of a stream: `|0lease`, `|1cursor`, `|2folder|digest`
                  Every cursor write also writes the lease row, and the lease row sorts first: whoever
                  takes the lease at the version he read has therefore read the newest cursor.
+                 Partition `waits`: until when Microsoft told the app or a connection to wait.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sync.errors import Exists, LeaseLost, Stale
+from sync.errors import Exists, LeaseLost, Scope, Stale
 from sync.keys import Keys, fold
 from sync.model import MailboxRow, Stream
 from sync.ports import Clock, Row, Tables, Value, Write
+from sync.waits import PARTITION, Waits
 
 MAILBOXES, WANTED, STATE = "AccordMailboxes", "AccordWanted", "AccordState"
 LEASE = timedelta(minutes=2)
@@ -91,6 +93,7 @@ class State:
         self._tables = tables
         self._keys = keys
         self._clock = clock
+        self._waits = Waits(tables, keys, clock)
 
     # -- mailboxes
 
@@ -124,6 +127,21 @@ class State:
         values = {name: json.dumps(value) if name == "own" else value for name, value in changes.items()}
         self._tables.write(MAILBOXES, row.id[0], [Write("merge", row.id, values)])
         return changed
+
+    # -- whom Microsoft told to wait
+
+    def wait(self, scope: Scope, row: MailboxRow, until: datetime) -> None:
+        """Nothing is asked before `until`: of this mailbox, of its connection, or by the app. A longer wait stays."""
+        if scope == "mailbox":
+            again(lambda: self._waits.extend(MAILBOXES, row.id[0], row.id, until, create=False))
+            return
+        shared = self._waits.shared(scope, row.connection)
+        again(lambda: self._waits.extend(STATE, PARTITION, shared, until, create=True))
+        self._waits.remember(shared, until)
+
+    def waits(self, connection: str) -> datetime | None:
+        """Before when nothing is asked of this connection, by its own wait or the app's; at most 5 seconds old."""
+        return self._waits.until(connection)
 
     # -- what is wanted
 

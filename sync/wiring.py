@@ -14,6 +14,7 @@ from sync import storage
 from sync.crm.builtin import Builtin
 from sync.errors import NeedsPerson
 from sync.graph.client import Graph, GraphMailbox
+from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.keys import Keys
@@ -94,12 +95,13 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         sessions,
         SignIn(settings.tenant_id, settings.client_id, settings.client_secret.get_secret_value(), sessions),
         meter,
+        Gates(now),
     )
 
     def connect(row: MailboxRow) -> Mailbox:
         if row.connection != settings.tenant_id:
             raise NeedsPerson("This mailbox belongs to a connection that is gone.", "Remove the mailbox, or reconnect.")
-        return GraphMailbox(graph, row.user or row.address)
+        return GraphMailbox(graph, row.user or row.address, row.id)
 
     policy = _policy(settings)
     made = World(

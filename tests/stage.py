@@ -13,6 +13,7 @@ from dev.tenant.faults import Switches
 from sync import capture, fanout, jobs
 from sync.crm.builtin import Builtin
 from sync.graph.client import Graph, GraphMailbox
+from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.log import Log
@@ -54,7 +55,7 @@ class Stage:
         self.crm = Builtin(tables, self.blobs, keys, self.clock)
         tenant = self.tenant
         self.signin = SignIn(tenant.tenant_id, tenant.client_id, tenant.client_secret, self.sessions)
-        graph = Graph(self.sessions, self.signin, meter)
+        graph = Graph(self.sessions, self.signin, meter, Gates(self.clock))
         return World(
             clock=self.clock,
             keys=keys,
@@ -62,7 +63,7 @@ class Stage:
             log=Log(tables),
             queue=queue or self.queue,
             crm=self.crm,
-            connect=lambda row: GraphMailbox(graph, row.user or row.address),
+            connect=lambda row: GraphMailbox(graph, row.user or row.address, row.id),
             policy=lambda: self.policy,
             meter=meter,
         )

@@ -11,6 +11,8 @@ import requests
 
 from sync.errors import BadItem, CursorGone, Throttled, Unavailable
 from sync.graph import wire
+from sync.graph.gates import Gates, Turn
+from sync.graph.refusals import heard
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.graph.wire import Answer, Part, Request
@@ -23,31 +25,40 @@ PIECE = 256 * 1024
 
 
 class Graph:
-    """Sends requests under one connection's token."""
+    """Sends requests under one connection's token, as many at once as `gates` let through."""
 
-    def __init__(self, sessions: ThreadSessions, signin: SignIn, meter: Meter) -> None:
+    def __init__(self, sessions: ThreadSessions, signin: SignIn, meter: Meter, gates: Gates) -> None:
         self._sessions = sessions
         self._signin = signin
         self._meter = meter
+        self._gates = gates
 
-    def send(self, request: Request) -> Answer:
-        """The answer, whatever its status; a refused token is replaced once. Raises Unavailable without an answer."""
-        answer = self._send(request)
-        if answer.status == 401:
-            self._signin.forget()
-            answer = self._send(request)
-        return answer
+    def send(self, request: Request, mailbox: str | None = None) -> Answer:
+        """The answer, whatever its status; a refused token is replaced once. A batch comes parsed.
 
-    def stream(self, request: Request, what: str) -> Iterator[bytes]:
-        """The body of a good answer piece by piece, never held whole; raises what a refusal of `what` means."""
-        got = self._open(request)
-        if got.status_code == 401:
-            got.close()
-            self._signin.forget()
-            got = self._open(request)
-        with got:
+        `mailbox` names the one mailbox that the request, or every part of it, asks; with None only the app's gate
+        counts it. Raises Unavailable without an answer, and Throttled without a call while Microsoft told us to wait.
+        """
+        with self._gates.turn(mailbox, request.url == wire.BATCH_URL) as turn, self._asked(request, turn) as got:
+            try:
+                self._meter.add("graph_bytes", len(got.content))
+            except requests.RequestException as lost:
+                raise _no_answer(lost) from None
+            answer, refused = heard(request, _answer(got, request))
+            turn.heard(refused)
+            return answer
+
+    def stream(self, request: Request, what: str, mailbox: str | None = None) -> Iterator[bytes]:
+        """The body of a good answer piece by piece, never held whole; raises what a refusal of `what` means.
+
+        Otherwise as `send`. The slots are held until the last piece is taken, or the iterator is closed.
+        """
+        with self._gates.turn(mailbox, batch=False) as turn, self._asked(request, turn) as got:
             if got.status_code >= 300:
-                wire.refuse(_answer(got), what)
+                answer, refused = heard(request, _answer(got, request))
+                turn.heard(refused)
+                wire.refuse(answer, what)
+            turn.heard(())
             try:
                 for piece in got.iter_content(PIECE):
                     self._meter.add("graph_bytes", len(piece))
@@ -55,18 +66,28 @@ class Graph:
             except requests.RequestException as lost:
                 raise _no_answer(lost) from None
 
-    def _send(self, request: Request) -> Answer:
-        with self._open(request) as got:
-            try:
-                self._meter.add("graph_bytes", len(got.content))
-            except requests.RequestException as lost:
-                raise _no_answer(lost) from None
-            return _answer(got)
+    def _asked(self, request: Request, turn: Turn) -> requests.Response:
+        token = self._token(turn)
+        got = self._open(request, token)
+        if got.status_code != 401:
+            return got
+        got.close()
+        self._signin.forget(token)
+        return self._open(request, self._token(turn))
 
-    def _open(self, request: Request) -> requests.Response:
+    def _token(self, turn: Turn) -> str:
+        try:
+            token = self._signin.token()
+        except Throttled as refused:
+            turn.heard([refused])
+            raise
+        turn.check()
+        return token
+
+    def _open(self, request: Request, token: str) -> requests.Response:
         headers = {
             **request.headers,
-            "Authorization": f"Bearer {self._signin.token()}",
+            "Authorization": f"Bearer {token}",
             "client-request-id": str(uuid.uuid4()),
             "return-client-request-id": "true",
         }
@@ -80,8 +101,9 @@ class Graph:
             raise _no_answer(lost) from None
 
 
-def _answer(got: requests.Response) -> Answer:
-    return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
+def _answer(got: requests.Response, request: Request) -> Answer:
+    headers = {name.lower(): value for name, value in got.headers.items()}
+    return Answer(got.status_code, headers, got.content, scope=request.scope)
 
 
 def _no_answer(lost: requests.RequestException) -> Unavailable:
@@ -89,16 +111,17 @@ def _no_answer(lost: requests.RequestException) -> Unavailable:
 
 
 class GraphMailbox:
-    """The Mailbox port over Microsoft Graph. `user` is Graph's id of the mailbox's user, or its address."""
+    """The Mailbox port over Microsoft Graph. `user` is Graph's id of the mailbox's user, or its address; `gate` is the
+    name of the mailbox at the gates, the same whichever of the two `user` is."""
 
-    def __init__(self, graph: Graph, user: str) -> None:
+    def __init__(self, graph: Graph, user: str, gate: str = "") -> None:
         self._graph = graph
-        self._send = graph.send
         self._user = user
+        self._gate = gate or user
 
     def identity(self) -> tuple[str, tuple[str, ...]]:
         """Graph's id of the mailbox's user, and all his addresses."""
-        return wire.read_user(self._send(wire.user(self._user)))
+        return wire.read_user(self._graph.send(wire.user(self._user)))
 
     def folders(self, cursor: str = "") -> FolderRound:
         """Folder changes since `cursor`, all pages as one; raises CursorGone."""
@@ -144,7 +167,10 @@ class GraphMailbox:
 
     def attachment(self, message: str, attachment: str) -> Iterator[bytes]:
         """The bytes of an attachment, piece by piece."""
-        return self._graph.stream(wire.attachment_bytes(self._user, message, attachment), "an attachment")
+        return self._graph.stream(wire.attachment_bytes(self._user, message, attachment), "an attachment", self._gate)
+
+    def _send(self, request: Request) -> Answer:
+        return self._graph.send(request, self._gate)
 
     def _batched(
         self,
@@ -156,7 +182,7 @@ class GraphMailbox:
         waiting, second, size = list(ids), set[str](), wire.BATCH
         while waiting:
             asked, waiting = waiting[:size], waiting[size:]
-            answer = self._graph.send(ask(self._user, asked))
+            answer = self._send(ask(self._user, asked))
             size = wire.next_batch_size(len(asked), len(answer.body))
             throttled: Throttled | None = None
             for one, got in read(answer, asked).items():

@@ -25,6 +25,7 @@ from sync.errors import (
     MalformedAnswer,
     NeedsPerson,
     Retry,
+    Scope,
     SignInRefused,
     Throttled,
     Unavailable,
@@ -47,6 +48,7 @@ Part: TypeAlias = Thing | Broken | Retry | NeedsPerson | None
 LONGEST_WAIT = 3600.0
 
 ROOT = "https://graph.microsoft.com/v1.0"
+BATCH_URL = f"{ROOT}/$batch"
 BODY_FIELDS = "id,body,internetMessageHeaders"
 LIST_PAGE = 1000
 DELTA_PAGE = 500
@@ -73,23 +75,26 @@ _ADDRESS = "Check the spelling of the address and the licence of the mailbox, or
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `headers` are what Graph should know, the token is added where it is sent."""
+    """One request; `headers` are what Graph should know, the token is added where it is sent. `scope` is who has to
+    wait when it is refused."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     units: int = 1
+    scope: Scope = "mailbox"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, headers by lower-case name. A part of a batch comes parsed, in `json`."""
+    """One answer, headers by lower-case name. A batch comes parsed, in `json`, and so does a part of it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     json: Any = None
+    scope: Scope = "mailbox"
 
 
 # Immutable ids survive a move between folders; the preference counts for one request only.
@@ -98,7 +103,8 @@ _IDS = {"Prefer": 'IdType="ImmutableId"'}
 
 def user(address: str) -> Request:
     """The user behind a mailbox address, with all his addresses."""
-    return Request("GET", f"{ROOT}/users/{_part(address)}?$select=id,mail,userPrincipalName,proxyAddresses")
+    url = f"{ROOT}/users/{_part(address)}?$select=id,mail,userPrincipalName,proxyAddresses"
+    return Request("GET", url, scope="connection")
 
 
 def folder_changes(user_id: str, cursor: str = "") -> Request:
@@ -298,8 +304,8 @@ def refuse(answer: Answer, what: str) -> NoReturn:
     asked = f"{what} ({status}{' ' + code if code else ''}, request {answer.headers.get('request-id', 'unknown')})"
     if status == 410 or code in _CURSOR_GONE:
         raise CursorGone(f"Microsoft Graph no longer knows the place in {asked}.")
-    if status == 429 or (status == 503 and "retry-after" in answer.headers):
-        raise Throttled(f"Microsoft Graph asked us to wait before {asked}.", retry_after(answer))
+    if throttled(answer):
+        raise Throttled(f"Microsoft Graph asked us to wait before {asked}.", retry_after(answer), scope=answer.scope)
     if status >= 500 or status in (408, 409, 423):
         raise Unavailable(f"Microsoft Graph could not give {asked}.", retry_after(answer))
     if status == 401:
@@ -315,6 +321,11 @@ def refuse(answer: Answer, what: str) -> NoReturn:
     raise BadItem(what, f"Microsoft Graph refused {asked}.")
 
 
+def throttled(answer: Answer) -> bool:
+    """Whether an answer asks us to wait: a 503 or 504 that names no time is trouble of another kind."""
+    return answer.status == 429 or (answer.status in (503, 504) and "retry-after" in answer.headers)
+
+
 def retry_after(answer: Answer) -> float:
     """Seconds to wait: what the answer says, an hour at most, or half a minute."""
     try:
@@ -328,7 +339,7 @@ def _object(answer: Answer, what: str) -> dict[str, Any]:
     if answer.status >= 300:
         refuse(answer, what)
     try:
-        json = _loads(answer.body) if answer.json is None else answer.json
+        json = loads(answer.body) if answer.json is None else answer.json
     except (ValueError, RecursionError):
         raise MalformedAnswer(
             f"Microsoft Graph's answer for {what} is not JSON "
@@ -340,7 +351,8 @@ def _object(answer: Answer, what: str) -> dict[str, Any]:
     return json
 
 
-def _loads(body: bytes) -> Any:
+def loads(body: bytes) -> Any:
+    """The JSON of a body; raises ValueError or RecursionError."""
     try:
         return orjson.loads(body)
     except ValueError:
@@ -369,7 +381,7 @@ def _text(json: Mapping[str, Any], name: str, what: str) -> str:
 def _batch(urls: Sequence[str], first: int = 0) -> Request:
     parts = [{"id": str(first + place), "method": "GET", "url": url, "headers": _IDS} for place, url in enumerate(urls)]
     headers = {"Content-Type": "application/json"}
-    return Request("POST", f"{ROOT}/$batch", headers, orjson.dumps({"requests": parts}), units=len(parts))
+    return Request("POST", BATCH_URL, headers, orjson.dumps({"requests": parts}), units=len(parts), scope="app")
 
 
 def _paged(size: int) -> dict[str, str]:
