@@ -184,8 +184,11 @@ class GraphMailbox:
             asked, waiting = waiting[:size], waiting[size:]
             answer = self._send(ask(self._user, asked))
             size = wire.next_batch_size(len(asked), len(answer.body))
+            found = read(answer, asked)
+            # Bodies are large: raw and parsed, they are let go before their parts are worked.
+            del answer
             throttled: Throttled | None = None
-            for one, got in read(answer, asked).items():
+            for one, got in found.items():
                 if isinstance(got, Throttled):
                     throttled = got
                 if isinstance(got, Unavailable) and one not in second:

@@ -125,6 +125,23 @@ def test_a_wait_of_everybodys_keeps_all_mailboxes_quiet_and_then_all_goes_on(sta
     assert sorted(stage.timeline()) == sorted(f"{who} {n}" for who in (ADA, BEN) for n in range(5))
 
 
+@pytest.mark.parametrize("order", [(1, 4), (4, 1)])
+def test_a_page_whose_mails_are_refused_for_two_reasons_comes_again_when_microsofts_time_is_over(stage, order):
+    old_mail(stage)
+    row = stage.add()
+    told, broken = order
+    stage.tenant.faults.add(Fault(match="part:GET .*/messages/", kind="throttle", position=told, after=300))
+    stage.tenant.faults.add(Fault(match="part:GET .*/messages/", kind="unavailable", position=broken, times=2))
+    fanout.tick(stage.world)
+
+    while stage.work():
+        pass
+
+    assert {fault.kind for fault, _ in stage.tenant.faults.fired} == {"throttle", "unavailable"}
+    assert [seconds for seconds, _ in stage.queue.waiting("backfill-mail")] == [300]
+    assert stage.world.state.mailbox(row.id).not_before == NOON + timedelta(seconds=300)
+
+
 def test_another_worker_reads_whom_microsoft_told_to_wait(stage):
     ada, ben = stage.add(ADA), stage.add(BEN)
     stage.settle()

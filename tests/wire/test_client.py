@@ -13,6 +13,7 @@ from dev.firm import Attachment
 from dev.memory import ManualClock
 from dev.tenant import Tenant
 from dev.tenant.adapter import TenantAdapter
+from dev.tenant.exchange import Request
 from dev.tenant.faults import Fault
 from sync.errors import ForeignLink, MailboxMissing, SlotTimeout, Throttled
 from sync.graph import wire
@@ -145,6 +146,23 @@ def test_a_sign_in_service_that_says_wait_is_left_alone_as_long(tenant, graph, c
     assert refused(tenant, GraphMailbox(graph, BEN).folders).after == 1
     clock.advance(1)
     assert GraphMailbox(graph, BEN).folders().folders
+
+
+def test_a_refusal_that_comes_while_a_request_signs_in_still_holds_it_back(tenant, clock):
+    sessions, gates = ThreadSessions(lambda: TenantAdapter(tenant)), Gates(clock, patience=0)
+    signin = SignIn(tenant.tenant_id, tenant.client_id, tenant.client_secret, sessions)
+
+    def meanwhile(request: Request) -> None:
+        if request.url.endswith("/token"):
+            with gates.turn(BEN, batch=False) as other:
+                other.heard([Throttled("Wait.", 60, scope="app")])
+
+    tenant.before.append(meanwhile)
+    with pytest.raises(Throttled):
+        GraphMailbox(Graph(sessions, signin, Meter(), gates), ADA).folders()
+    sessions.close()
+
+    assert (tenant.counts()["token_calls"], tenant.counts().get("calls", 0)) == (1, 0)
 
 
 def test_of_many_that_are_refused_with_one_revoked_token_one_signs_in_again(tenant, graph):
