@@ -142,6 +142,21 @@ def test_a_page_whose_mails_are_refused_for_two_reasons_comes_again_when_microso
     assert stage.world.state.mailbox(row.id).not_before == NOON + timedelta(seconds=300)
 
 
+@pytest.mark.parametrize("times", [(300, 20), (20, 300)])
+def test_of_two_waits_named_for_the_mails_of_a_page_the_longer_counts(stage, times):
+    old_mail(stage)
+    stage.add()
+    for position, after in zip((1, 4), times, strict=True):
+        stage.tenant.faults.add(Fault(match="part:GET .*/messages/", kind="throttle", position=position, after=after))
+    fanout.tick(stage.world)
+
+    while stage.work():
+        pass
+
+    assert len(stage.tenant.faults.fired) == 2
+    assert [seconds for seconds, _ in stage.queue.waiting("backfill-mail")] == [300]
+
+
 def test_another_worker_reads_whom_microsoft_told_to_wait(stage):
     ada, ben = stage.add(ADA), stage.add(BEN)
     stage.settle()
@@ -201,16 +216,17 @@ def work_in_threads(stage: Stage, threads: int = 8) -> None:
     """Do all jobs that are visible now, many at a time, as one worker of the host does."""
     bugs: list[BaseException] = []
 
-    def run() -> None:
+    def run(first: int) -> None:
         try:
-            for queue in list(DOES) * 2:
+            # Half of the threads begin with old mail, so that both streams of a mailbox are worked at once.
+            for queue in (list(DOES) * 3)[first : first + 4]:
                 while (text := stage.queue.take(queue)) is not None:
                     jobs.work(stage.world, queue, text, DOES[queue])
         except BaseException as bug:
             bugs.append(bug)
             raise
 
-    running = [threading.Thread(target=run) for _ in range(threads)]
+    running = [threading.Thread(target=run, args=(number % 2,)) for number in range(threads)]
     for one in running:
         one.start()
     for one in running:
@@ -230,23 +246,20 @@ def reading(request: pytest.FixtureRequest) -> str:
 
 
 def test_by_either_reading_of_the_limit_mailboxes_worked_at_once_end_with_everything_and_nothing_twice(reading):
-    stage = Stage(Switches(concurrency=reading, page_size_cap=10), mailboxes=BOXES)
+    stage = Stage(Switches(concurrency=reading, page_size_cap=3), mailboxes=BOXES)
     stage.tenant.recording = True
-    stage.tenant.latency = 0.002
+    stage.tenant.latency = 0.003
     for box in BOXES:
         old_mail(stage, box, mails=30)
         stage.add(box)
 
-    for late in range(60):
+    for number in range(12):
         fanout.tick(stage.world)
-        if late == 1:
-            for box in BOXES:
-                for number in range(12):
-                    stage.mail(box, subject=f"{box} new {number}")
+        for row in stage.world.state.mailboxes():
+            stage.mail(row.address, subject=f"{row.address} new {number}")
+            stage.queue.put("sync-mail", a_job(row, reason="wanted").to_json())
         work_in_threads(stage)
         stage.clock.advance(31)
-        if late > 10 and all(row.backfill == "done" for row in stage.world.state.mailboxes()):
-            break
     stage.tenant.switches = Switches()
     stage.clock.advance(900)
     stage.settle()
