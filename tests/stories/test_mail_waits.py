@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dev.firm import Attachment
 from dev.tenant.exchange import Request
 from dev.tenant.faults import Fault, Switches
 from dev.tenant.limits import mailbox_in, mailboxes_in
@@ -422,8 +423,6 @@ def test_while_the_tables_do_not_answer_a_job_costs_no_attempt_and_its_message_c
 
 
 def test_a_file_is_not_given_up_because_the_storage_was_busy(stage):
-    from dev.firm import Attachment
-
     real = stage.blobs.stream
     failing = [True]
 
