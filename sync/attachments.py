@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sync.errors import BadItem, Gone, NeedsPerson, Retry, Throttled, TooLarge, Unavailable
+from sync.errors import (
+    BadItem,
+    Gone,
+    NeedsPerson,
+    Retry,
+    SlotTimeout,
+    StorageUnavailable,
+    Throttled,
+    TooLarge,
+    Unavailable,
+)
 from sync.model import Attachment, Broken, Filed, MailRecord, RunItem
 from sync.work import Work
 
@@ -65,7 +75,8 @@ def _filed(work: Work, record: MailRecord, number: int, one: Attachment) -> File
     try:
         pieces = _within(work.box.attachment(record.envelope.id, one.id), limit)
         return Filed(one, file=work.world.crm.file(record.key, number, one, pieces))
-    except Throttled:
+    except (Throttled, SlotTimeout, StorageUnavailable):
+        # Nothing is wrong with this file: it comes again with its mail.
         raise
     except TooLarge:
         return Filed(one, why=f"Larger than {policy.attachment_mb} MB.")

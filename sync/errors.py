@@ -4,6 +4,8 @@
     |- Retry                come back later, costs no attempt
     |  |- Throttled         Microsoft asked us to wait
     |  |- Unavailable       no answer, or a passing server error
+    |  |  |- SlotTimeout    this process's own calls left no slot free in time
+    |  |  `- StorageUnavailable   the storage did not answer, or is busy
     |  `- MalformedAnswer   an answer that is not what Graph documents
     |- NeedsPerson          an administrator must act: a sentence and a remedy
     |  |- SignInRefused     Microsoft refused to sign the app in
@@ -28,6 +30,10 @@ Anything else is a bug: it rises, the host counts it and parks the job on the po
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+# Whom a wait of Microsoft's concerns: the whole app, one connection (sign-in, directory), or one mailbox.
+Scope = Literal["app", "connection", "mailbox"]
 
 
 class AccordError(Exception):
@@ -47,11 +53,23 @@ class Retry(AccordError):
 
 
 class Throttled(Retry):
-    """Microsoft Graph answered 429, or 503 with a Retry-After."""
+    """Microsoft answered 429, or 503 or 504 with a Retry-After: nothing is asked within `scope` before `after`."""
+
+    def __init__(self, sentence: str, after: float, *, scope: Scope = "mailbox") -> None:
+        super().__init__(sentence, after)
+        self.scope = scope
 
 
 class Unavailable(Retry):
     """Microsoft Graph did not answer, or answered with a passing server error."""
+
+
+class SlotTimeout(Unavailable):
+    """Calls under way in this process left no slot free in time; nothing was asked."""
+
+
+class StorageUnavailable(Unavailable):
+    """The storage did not answer, or answered that it is busy, after all tries of its client."""
 
 
 class MalformedAnswer(Retry):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sync import dispatch, history, poll
-from sync.idle import asleep, shards, waits
+from sync.idle import asleep, shards
 from sync.model import QUEUES, Job, MailboxRow, Stream
 from sync.policy import Policy
 from sync.progress import PAUSED
@@ -19,13 +19,16 @@ PATIENCE = timedelta(minutes=5)
 BLOCKED = timedelta(hours=1)
 # However idle, a mailbox gets a round of all its folders this often: a light call does not show everything.
 FULL_ROUND = timedelta(hours=6)
+# The reason of a job that a mailbox's slot brought.
+DUE = "due"
 
 
 def tick(world: World) -> int:
     """Queue a job for every mailbox that is wanted or due, one for many where they are idle; returns how many."""
     now, before = world.clock(), world.state.last_tick()
     history.gather(world)
-    mailboxes = {row.id: row for row in world.state.mailboxes()}
+    # While a connection or the app has to wait nothing is queued for it; jobs on their way put themselves back.
+    mailboxes = {row.id: row for row in world.state.mailboxes() if not _before(world.state.waits(row.connection), now)}
     wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
     put = 0
     for stream, row in wanted(now, mailboxes, wants.values()):
@@ -37,17 +40,12 @@ def tick(world: World) -> int:
     slots = polled(now, before, mailboxes, wants, world.policy())
     rounds, light = shared(slots, before or now, now, world.policy())
     for row in rounds:
-        world.queue.put(QUEUES["mail"], _job(row, "due").to_json())
-    asked = [job for job in shards(light) if not _told_to_wait(world, job.connection, now)]
+        world.queue.put(QUEUES["mail"], _job(row, DUE).to_json())
+    asked = shards(light)
     for job in asked:
         world.queue.put(poll.QUEUE, job.to_json())
     world.state.ticked(now)
     return put + len(rounds) + len(asked)
-
-
-def _told_to_wait(world: World, connection: str, now: datetime) -> bool:
-    until = world.state.polls_wait(connection)
-    return until is not None and until > now
 
 
 def wanted(
@@ -57,7 +55,7 @@ def wanted(
     found: list[tuple[Stream, MailboxRow]] = []
     for want in wants:
         row = mailboxes.get(want.mailbox)
-        if row is None or not want.open or waiting(want, now):
+        if row is None or not want.open or waiting(want, now) or _before(row.not_before, now):
             continue
         if want.stream == "mail-backfill" and row.backfill == PAUSED:
             continue
@@ -80,7 +78,7 @@ def polled(
     for row in mailboxes.values():
         every = max(interval, BLOCKED) if row.status == "blocked" else interval
         want = wants.get((row.id, "mail"))
-        if waits(row, now) or (want is not None and (want.open or waiting(want, now))):
+        if _before(row.not_before, now) or (want is not None and (want.open or waiting(want, now))):
             continue
         if before is not None and due(row.id, before, now, every):
             found.append(row)
@@ -104,7 +102,11 @@ def shared(
 
 def waiting(want: Want, now: datetime) -> bool:
     """Whether Microsoft told us to ask nothing of this stream yet. Pure."""
-    return want.not_before is not None and want.not_before > now
+    return _before(want.not_before, now)
+
+
+def _before(until: datetime | None, now: datetime) -> bool:
+    return until is not None and until > now
 
 
 def due(mailbox: str, before: datetime, now: datetime, every: timedelta) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from sync import dispatch
-from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Reset, Retry
-from sync.fanout import waiting
+from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Reset, Retry, StorageUnavailable, Throttled
+from sync.fanout import DUE, waiting
 from sync.model import STREAMS, Job, MailboxRow, Run, Stream
+from sync.pace import spread
 from sync.world import World
 
 Do = Callable[[World, Job, MailboxRow], None]
@@ -31,12 +33,22 @@ def work(world: World, queue: str, text: str, do: Do) -> None:
     """
     job = Job.from_json(text)
     for subject in job.subjects:
-        row = world.state.mailbox(subject)
-        # A message that names one connection and a mailbox of another is refused (S21).
-        if row is None or row.connection != job.connection:
-            logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
-            continue
-        _one(world, STREAMS[queue], replace(job, subjects=(subject,)), row, do)
+        alone = replace(job, subjects=(subject,))
+        try:
+            _subject(world, queue, alone, do)
+        except StorageUnavailable as why:
+            # Neither status nor ticket could be written: the same message once more, which needs the queue alone.
+            logger.warning("job put back: queue=%s %s", queue, why.sentence)
+            world.queue.put(queue, alone.to_json(), why.after)
+
+
+def _subject(world: World, queue: str, job: Job, do: Do) -> None:
+    row = world.state.mailbox(job.subjects[0])
+    # A message that names one connection and a mailbox of another is refused (S21).
+    if row is None or row.connection != job.connection:
+        logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
+        return
+    _one(world, STREAMS[queue], job, row, do)
 
 
 def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> None:
@@ -44,13 +56,17 @@ def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> Non
     if (job.ticket and job.ticket < want.ticket) or waiting(want, world.clock()):
         # A newer job of this stream is on its way, or the one that waits is: two chains would never end.
         return
+    if (wait := _wait(world, row)) > 0:
+        _put_back(world, stream, job, wait)
+        return
     try:
         do(world, job, row)
     except LeaseLost:
         dispatch.put(world, stream, job, AFTER_LEASE)
-    except Retry as wait:
-        _note(world, row, "waiting", wait.sentence)
-        dispatch.put(world, stream, job, wait.after)
+    except Retry as why:
+        _note(world, row, "waiting", why.sentence)
+        _remember(world, row, why)
+        dispatch.put(world, stream, job, why.after)
     except Reset as lost:
         # A lost place is mended where it is followed; one lost again at once is Microsoft's trouble, and passes.
         _note(world, row, "waiting", lost.sentence)
@@ -64,6 +80,26 @@ def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> Non
         # The class only: the text of a foreign exception may hold what a mail says.
         _note(world, row, "failing", f"An unexpected error stopped the run ({type(bug).__name__}).")
         raise
+
+
+def _wait(world: World, row: MailboxRow) -> float:
+    """Seconds before which nothing is asked of a mailbox: by its own row, its connection's, or the app's."""
+    now = world.clock()
+    own = (row.not_before - now).total_seconds() if row.not_before else 0.0
+    shared = world.state.waits(row.connection)
+    return max(own, spread(row.id, (shared - now).total_seconds()) if shared else 0.0)
+
+
+def _put_back(world: World, stream: Stream, job: Job, wait: float) -> None:
+    # A polled job that was never put back has no ticket: its mailbox has its next slot.
+    if job.ticket or job.reason != DUE:
+        dispatch.put(world, stream, job, wait)
+
+
+def _remember(world: World, row: MailboxRow, why: Retry) -> None:
+    """Have everybody whom Microsoft told to wait know of it."""
+    if isinstance(why, Throttled):
+        world.state.wait(why.scope, row, world.clock() + timedelta(seconds=why.after))
 
 
 def _note(world: World, row: MailboxRow, status: str, sentence: str) -> None:

@@ -98,17 +98,20 @@ def _weigh(
         mark = f"{work.world.keys.number('edge', message):016x}"
         work.refused[mark] += 0 if isinstance(why, Throttled) else 1
         alone = isinstance(why, NeedsPerson) and answered
-        if alone or work.refused[mark] > (PATIENT if answered else VERY_PATIENT):
+        if isinstance(why, Throttled):
+            # Nobody's fault, and what Microsoft named counts before any wait of ours.
+            wait = why if not isinstance(wait, Throttled) or why.after > wait.after else wait
+        elif alone or work.refused[mark] > (PATIENT if answered else VERY_PATIENT):
             work.tally.items.append(RunItem(message, "error", why.sentence, kept[message].key))
-        else:
+        elif not isinstance(wait, Throttled):
             wait = _longer(why, work.refused[mark])
     if wait is not None:
         raise wait
 
 
 def _longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
-    """The refusal with a wait that doubles each time; what Microsoft itself named is waited for as named."""
-    if isinstance(why, NeedsPerson | Throttled):
+    """The refusal with a wait that doubles each time."""
+    if isinstance(why, NeedsPerson):
         return why
     return Unavailable(why.sentence, min(FIRST_WAIT * 2**times, LONGEST_WAIT))
 

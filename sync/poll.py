@@ -4,8 +4,8 @@
 2. Delivered twice or late it asks again, by the rows of now: what is no longer idle is left to its own jobs.
 3. A mailbox that Microsoft does not answer for now (429) is noted to wait, and left for the slot after that.
    Refused in any other way it gets a live job, which knows how to say it.
-4. Where nothing is answered, all light calls of the connection wait as told. The shard goes back once; then the slots
-   that follow ask anyway, and no message stays for ever.
+4. Where nothing is answered, the connection waits as told. The shard goes back once; then the slots that follow ask
+   anyway, and no message stays for ever.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def poll_idle(world: World, text: str) -> None:
     """Ask the mailboxes of a message whether anything changed; raises BadJob for what is no message of ours."""
     job = Job.from_json(text)
     now = world.clock()
-    until = world.state.polls_wait(job.connection)
+    until = world.state.waits(job.connection)
     if until is not None and until > now:
         _back(world, job, job.subjects, (until - now).total_seconds())
         return
@@ -43,7 +43,8 @@ def poll_idle(world: World, text: str) -> None:
             answers[mailbox] = said
     except Retry as refused:
         wait = refused
-        world.state.hold_polls(job.connection, world.clock() + timedelta(seconds=refused.after))
+        if isinstance(refused, Throttled):
+            world.state.wait(refused.scope, rows[0], world.clock() + timedelta(seconds=refused.after))
     except AccordError as refused:
         # Nobody can be asked together: each live job finds out, and tells the admin of its mailbox.
         logger.warning("idle mailboxes could not be asked together: %s", refused.sentence)
@@ -69,7 +70,7 @@ def _rows(world: World, job: Job) -> list[MailboxRow]:
 
 def _act(world: World, row: MailboxRow, said: bool | Retry | NeedsPerson) -> None:
     if isinstance(said, Throttled):
-        world.state.note(row, not_before=world.clock() + timedelta(seconds=said.after))
+        world.state.wait("mailbox", row, world.clock() + timedelta(seconds=said.after))
     elif said:
         # Known by its reason, since only a live job that was told of news may pass what it does not find.
         reason = NEWS if said is True else "refused"

@@ -7,7 +7,8 @@ AccordWanted     partition: first digit of the mailbox id; row: id|stream: how o
 AccordState      partition: mailbox id; rows of a stream: `|0lease`, `|1cursor`, `|2folder|digest`
                  Every cursor write also writes the lease row, and the lease row sorts first: whoever
                  takes the lease at the version he read has therefore read the newest cursor.
-                 partition `tick`; rows: `last`, and `polls|digest` of a connection
+                 Partition `tick`: when `fanout` last looked.
+                 Partition `waits`: until when Microsoft told the app or a connection to wait.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sync.errors import Exists, LeaseLost, Stale
+from sync.errors import Exists, LeaseLost, Scope, Stale
 from sync.keys import Keys, fold
 from sync.model import MailboxRow, Stream
 from sync.ports import Clock, Row, Tables, Value, Write
+from sync.waits import PARTITION, Waits
 
 MAILBOXES, WANTED, STATE = "AccordMailboxes", "AccordWanted", "AccordState"
 LEASE = timedelta(minutes=2)
@@ -94,6 +96,7 @@ class State:
         self._tables = tables
         self._keys = keys
         self._clock = clock
+        self._waits = Waits(tables, keys, clock)
 
     # -- mailboxes
 
@@ -140,6 +143,21 @@ class State:
         values = {name: json.dumps(value) if name == "own" else value for name, value in changes.items()}
         self._tables.write(MAILBOXES, row.id[0], [Write("merge", row.id, values)])
         return changed
+
+    # -- whom Microsoft told to wait
+
+    def wait(self, scope: Scope, row: MailboxRow, until: datetime) -> None:
+        """Nothing is asked before `until`: of this mailbox, of its connection, or by the app. A longer wait stays."""
+        if scope == "mailbox":
+            again(lambda: self._waits.extend(MAILBOXES, row.id[0], row.id, until, create=False))
+            return
+        shared = self._waits.shared(scope, row.connection)
+        again(lambda: self._waits.extend(STATE, PARTITION, shared, until, create=True))
+        self._waits.remember(shared, until)
+
+    def waits(self, connection: str) -> datetime | None:
+        """Before when nothing is asked of this connection, by its own wait or the app's; at most 5 seconds old."""
+        return self._waits.until(connection)
 
     # -- what is wanted
 
@@ -254,21 +272,6 @@ class State:
         """When `fanout` last looked."""
         row = self._tables.get(STATE, "tick", "last")
         return _moment(row.values["at"]) if row else None
-
-    def polls_wait(self, connection: str) -> datetime | None:
-        """Before when no light call of a connection is to be made; None where nobody ever said so."""
-        row = self._tables.get(STATE, "tick", self._polls(connection))
-        return _moment(row.values["not_before"]) if row else None
-
-    def hold_polls(self, connection: str, until: datetime) -> None:
-        """Microsoft told a connection to wait: no light call of it before that moment, or a later one told before."""
-        told = self.polls_wait(connection)
-        if told is not None and told >= until:
-            return
-        self._tables.write(STATE, "tick", [Write("replace", self._polls(connection), {"not_before": until})])
-
-    def _polls(self, connection: str) -> str:
-        return f"polls|{self._keys.of('connection', connection)}"
 
     def ticked(self, at: datetime) -> None:
         """Remember when `fanout` looked."""

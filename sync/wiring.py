@@ -14,6 +14,7 @@ from sync import storage
 from sync.crm.builtin import Builtin
 from sync.errors import NeedsPerson, Retry
 from sync.graph.client import Graph, GraphMailbox, GraphPoll
+from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.keys import Keys
@@ -96,12 +97,13 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         sessions,
         SignIn(settings.tenant_id, settings.client_id, settings.client_secret.get_secret_value(), sessions),
         meter,
+        Gates(now),
     )
 
     def connect(row: MailboxRow) -> Mailbox:
         if row.connection != settings.tenant_id:
             raise _connection_gone()
-        return GraphMailbox(graph, row.user or row.address)
+        return GraphMailbox(graph, row.user or row.address, row.id)
 
     def poll(rows: Sequence[MailboxRow]) -> Iterator[tuple[str, bool | Retry | NeedsPerson]]:
         yield from ((row.id, _connection_gone()) for row in rows if row.connection != settings.tenant_id)

@@ -13,6 +13,7 @@ from dev.tenant.faults import Switches
 from sync import capture, fanout, history, jobs, poll
 from sync.crm.builtin import Builtin
 from sync.graph.client import Graph, GraphMailbox, GraphPoll
+from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
 from sync.lists import ExclusionLists
@@ -56,7 +57,7 @@ class Stage:
         self.crm = Builtin(tables, self.blobs, keys, self.clock)
         tenant = self.tenant
         self.signin = SignIn(tenant.tenant_id, tenant.client_id, tenant.client_secret, self.sessions)
-        graph = Graph(self.sessions, self.signin, meter)
+        graph = Graph(self.sessions, self.signin, meter, Gates(self.clock))
         return World(
             clock=self.clock,
             keys=keys,
@@ -64,7 +65,7 @@ class Stage:
             log=Log(tables),
             queue=queue or self.queue,
             crm=self.crm,
-            connect=lambda row: GraphMailbox(graph, row.user or row.address),
+            connect=lambda row: GraphMailbox(graph, row.user or row.address, row.id),
             poll=GraphPoll(graph),
             policy=lambda: self.policy,
             exclusions=ExclusionLists(tables, keys, self.clock),

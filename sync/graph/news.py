@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sync.errors import NeedsPerson, Retry
-from sync.graph.wire import Answer, Request, batch, instant, read_batch, refuse, segment
+from sync.graph.answers import Answer, read_batch, refuse
+from sync.graph.wire import Request, batch, instant, segment
 
 
 def changed(asked: Sequence[tuple[str, datetime]]) -> Request:

@@ -14,7 +14,8 @@ import msal
 import requests
 from msal.exceptions import MsalServiceError
 
-from sync.errors import SignInRefused, Unavailable
+from sync.errors import SignInRefused, Throttled, Unavailable
+from sync.graph.answers import Answer, retry_after, throttled
 from sync.graph.session import ThreadSessions
 
 SCOPES = ["https://graph.microsoft.com/.default"]
@@ -43,12 +44,14 @@ class SignIn:
         self._sessions = sessions
         self._lock = threading.Lock()
         self._app: msal.ConfidentialClientApplication | None = None
+        self._given = ""
 
     def token(self) -> str:
-        """A token that is still good; raises SignInRefused with a remedy, or Unavailable."""
+        """A token that is still good; raises SignInRefused with a remedy, Throttled, or Unavailable."""
         try:
             with self._lock:
                 answer = self._application().acquire_token_for_client(SCOPES)
+                self._given = str(answer.get("access_token"))
         except (requests.RequestException, MsalServiceError):
             raise Unavailable("Microsoft's sign-in service did not answer.", 30) from None
         except ValueError as unknown:
@@ -62,10 +65,11 @@ class SignIn:
             return token
         raise _refusal(answer)
 
-    def forget(self) -> None:
-        """Drop the remembered token: Graph no longer takes it."""
+    def forget(self, token: str = "") -> None:
+        """Drop the remembered token: Graph no longer takes it. With `token` only while it is that one, so that of many
+        who are refused at once one signs in again."""
         with self._lock:
-            if self._app is not None:
+            if self._app is not None and token in ("", self._given):
                 self._app.remove_tokens_for_client()
 
     def _application(self) -> msal.ConfidentialClientApplication:
@@ -74,9 +78,34 @@ class SignIn:
                 self._client_id,
                 client_credential=self._client_secret,
                 authority=f"https://login.microsoftonline.com/{self._tenant_id}",
-                http_client=self._sessions,
+                http_client=_Door(self._sessions),
             )
         return self._app
+
+
+class _Door:
+    """Where msal sends through. What asks to wait is raised here: msal keeps such an answer by a clock of its own, and
+    its header is lost behind it."""
+
+    def __init__(self, sessions: ThreadSessions) -> None:
+        self._sessions = sessions
+
+    def get(self, url: str, **kwargs: Any) -> requests.Response:
+        return _heard(self._sessions.get(url, **kwargs))
+
+    def post(self, url: str, **kwargs: Any) -> requests.Response:
+        return _heard(self._sessions.post(url, **kwargs))
+
+    def close(self) -> None:
+        """The sessions stay their owner's to close."""
+
+
+def _heard(got: requests.Response) -> requests.Response:
+    answer = Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()})
+    if throttled(answer):
+        sentence = "Microsoft's sign-in service asked us to wait."
+        raise Throttled(sentence, retry_after(answer), scope="connection")
+    return got
 
 
 def _refusal(answer: dict[str, Any]) -> SignInRefused | Unavailable:

@@ -17,6 +17,7 @@ from azure.storage.blob import BlobServiceClient, StorageErrorCode
 from sync.errors import Stale
 from sync.ports import Blob
 from sync.storage.groups import check_name
+from sync.storage.trouble import trouble
 
 
 class AzureBlobs:
@@ -25,6 +26,7 @@ class AzureBlobs:
     def __init__(self, service: BlobServiceClient, container: str) -> None:
         self._container = service.get_container_client(container)
 
+    @trouble()
     def put(self, name: str, data: bytes, version: str | None = None) -> str:
         """Write a file; returns its version. With `version` only over exactly that one ("" is absent), else Stale."""
         check_name(name)
@@ -42,6 +44,7 @@ class AzureBlobs:
             raise Stale("A file that had to be there is gone.", name) from error
         return str(done["etag"])
 
+    @trouble()
     def stream(self, name: str, pieces: Iterable[bytes]) -> int:
         """Write a file in blocks of 4 MB; it is there as a whole or not at all. Returns its size."""
         check_name(name)
@@ -60,6 +63,7 @@ class AzureBlobs:
             raise
         return size
 
+    @trouble()
     def get(self, name: str, unless: str = "") -> Blob | None:
         """A file, or None where it is absent or still has the version `unless`."""
         check_name(name)
@@ -73,6 +77,7 @@ class AzureBlobs:
             self._must_exist(error)
             return None
 
+    @trouble()
     def delete(self, name: str) -> None:
         """Remove a file; removing what is gone is success."""
         check_name(name)

@@ -8,6 +8,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
 
 from sync.storage.groups import check_text
+from sync.storage.trouble import trouble
 
 FOR_EVER = -1  # the service's own default forgets a message after a week, and a job with it
 
@@ -18,10 +19,11 @@ class AzureQueue:
     def __init__(self, service: QueueServiceClient) -> None:
         self._service = service
 
+    @trouble()
     def put(self, queue: str, text: str, delay: float = 0) -> None:
         """Send `text` (base64 on the wire, as the Functions host expects), visible after `delay` seconds, rounded up.
 
-        Raises TooLarge above 48 KB of UTF-8 and ValueError for a delay outside of 0 to 7 days.
+        Raises TooLarge above 48 KB of UTF-8, StorageUnavailable, and ValueError for a delay outside of 0 to 7 days.
         """
         check_text(text, delay)
         client = self._service.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy())

@@ -1,7 +1,8 @@
 """Azure Table Storage behind `ports.Tables`.
 
 One write is one request. The exceptions: where a group deletes a row that is gone, the group fails as a whole and is
-sent again without that row; and where Azure answers nothing or 5xx, the SDK tries again. A try whose answer was lost
+sent again without that row; and where Azure answers nothing or 5xx, the SDK tries again, and then it is
+StorageUnavailable. A try whose answer was lost
 may have succeeded, so that the next one reports Exists or Stale for what we wrote ourselves: like every Conflict, a
 reason to read again.
 
@@ -25,6 +26,7 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity,
 from sync.errors import Exists, Stale, TooLarge
 from sync.ports import Row, Value, Write
 from sync.storage.groups import check_bound, check_group, check_key, stored
+from sync.storage.trouble import trouble
 
 PAGE = 1000
 
@@ -42,6 +44,7 @@ class AzureTables:
         self._service = service
         self._clients: dict[str, TableClient] = {}
 
+    @trouble()
     def get(self, table: str, partition: str, key: str) -> Row | None:
         """One row, or None."""
         check_key(partition)
@@ -80,6 +83,7 @@ class AzureTables:
         """All rows of a table in order of partition and key, read in pages of up to 1000."""
         return self._query(table, select, PAGE, "", {})
 
+    @trouble()
     def write(self, table: str, partition: str, writes: Sequence[Write]) -> dict[str, str]:
         """All of these writes or none; row key -> new version. What was deleted has none."""
         check_group(partition, writes)
@@ -110,10 +114,11 @@ class AzureTables:
         found = self._client(table).query_entities(
             condition, parameters=dict(bounds), select=names, results_per_page=min(page, PAGE)
         )
-        try:
-            yield from map(_row, found)
-        except ResourceNotFoundError as error:
-            _raise(error, table)
+        with trouble():
+            try:
+                yield from map(_row, found)
+            except ResourceNotFoundError as error:
+                _raise(error, table)
 
     def _client(self, table: str) -> TableClient:
         client = self._clients.get(table)

@@ -20,7 +20,7 @@ from azure.core.exceptions import AzureError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from sync.errors import Exists, Stale, TooLarge
+from sync.errors import Exists, Stale, StorageUnavailable, TooLarge
 from sync.meter import Meter
 from sync.ports import Write
 from sync.storage import QUEUES, TABLES, Storage, open_storage, open_storage_by_identity, prepare
@@ -100,13 +100,16 @@ EFFECTS: dict[str, tuple[str, Callable[[Storage], object]]] = {
     ),
     "queue": ("queues", lambda storage: storage.queue.put("sync-mail", "x")),
     "blob put": ("blobs", lambda storage: storage.blobs.put("a", b"x")),
+    "scan": ("tables", lambda storage: list(storage.tables.scan("AccordState"))),
+    "blob stream": ("blobs", lambda storage: storage.blobs.stream("a", iter([b"x"]))),
+    "blob delete": ("blobs", lambda storage: storage.blobs.delete("a")),
     "blob get": ("blobs", lambda storage: storage.blobs.get("a")),
 }
 
 
 @pytest.mark.parametrize("trouble", [busy, hang_up])
 @pytest.mark.parametrize("effect", EFFECTS)
-def test_a_trouble_of_the_storage_is_met_three_times_quickly_and_then_rises(
+def test_a_trouble_of_the_storage_is_met_three_times_quickly_and_then_costs_time_and_no_attempt(
     trouble: Callable[[BaseHTTPRequestHandler], None], effect: str
 ) -> None:
     kind, work = EFFECTS[effect]
@@ -115,13 +118,27 @@ def test_a_trouble_of_the_storage_is_met_three_times_quickly_and_then_rises(
         storage = open_storage(connection, meter)
         started = time.monotonic()
 
-        with pytest.raises(AzureError):
+        with pytest.raises(StorageUnavailable, match="The storage"):
             work(storage)
 
         storage.close()
         assert time.monotonic() - started < 5
         assert len(asked) == 3
         assert meter.counts()[kind] == 3
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_a_storage_that_is_not_there_costs_time_and_no_attempt(effect: str) -> None:
+    _, work = EFFECTS[effect]
+    with a_server(busy) as (connection, asked):
+        pass  # its port is closed from here on
+    storage = open_storage(connection, Meter())
+
+    with pytest.raises(StorageUnavailable, match="did not answer"):
+        work(storage)
+
+    storage.close()
+    assert not asked
 
 
 @pytest.mark.parametrize("action", ["insert", "merge", "delete"])

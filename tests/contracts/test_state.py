@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -91,19 +92,6 @@ def test_some_mailboxes_are_read_by_one_request_for_each_partition_they_lie_in(s
     state.some_mailboxes(ids)
 
     assert reads.count == len({one[0] for one in ids})
-
-
-def test_the_light_calls_of_one_connection_wait_until_a_moment_and_those_of_others_do_not(state, now):
-    assert state.polls_wait("tenant") is None
-
-    state.hold_polls("tenant", now())
-    state.hold_polls("tenant", now() + LEASE)
-    state.hold_polls("tenant", now() + LEASE / 2)
-    state.ticked(now())
-
-    assert state.polls_wait("tenant") == now() + LEASE
-    assert state.polls_wait("another") is None
-    assert state.last_tick() == now()
 
 
 def test_a_note_changes_what_it_names_and_nothing_else(state, box):
@@ -234,6 +222,101 @@ def test_many_tickets_at_once_are_all_different(state, box):
 def test_a_stream_that_was_never_wanted_has_tickets_too(state):
     assert state.ticket("f" * 32, "mail-backfill") == 1
     assert not state.wanted("f" * 32, "mail-backfill").open
+
+
+# -- whom Microsoft told to wait
+
+
+def test_a_mailboxs_wait_stands_in_its_own_row_and_touches_nothing_else_of_it(state, box, now):
+    row = state.note(state.mailbox(box), status="connected", user="guid")
+
+    state.wait("mailbox", row, now() + timedelta(seconds=77))
+
+    assert state.mailbox(box) == replace(row, not_before=now() + timedelta(seconds=77))
+    assert state.waits("tenant") is None
+
+
+@pytest.mark.parametrize(("scope", "others"), [("app", True), ("connection", False)])
+def test_a_wait_of_the_app_is_everybodys_and_one_of_a_connection_its_own(state, box, now, scope, others):
+    until = now() + timedelta(seconds=77)
+
+    state.wait(scope, state.mailbox(box), until)
+
+    assert state.waits("tenant") == until
+    assert state.waits("another tenant") == (until if others else None)
+    assert state.mailbox(box).not_before is None
+
+
+def test_of_the_waits_of_app_and_connection_the_later_counts(state, box, now):
+    row = state.mailbox(box)
+    state.wait("app", row, now() + timedelta(seconds=10))
+    state.wait("connection", row, now() + timedelta(seconds=20))
+
+    assert state.waits("tenant") == now() + timedelta(seconds=20)
+    assert state.waits("another tenant") == now() + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("scope", ["mailbox", "connection", "app"])
+def test_a_shorter_wait_never_takes_from_a_longer_one(state, storage, box, now, scope):
+    row = state.mailbox(box)
+
+    for seconds in (60, 5, 90, 30):
+        state.wait(scope, row, now() + timedelta(seconds=seconds))
+
+    fresh = State(storage.tables, KEYS, now)
+    found = fresh.mailbox(box).not_before if scope == "mailbox" else fresh.waits("tenant")
+    assert found == now() + timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("scope", ["mailbox", "app"])
+def test_of_many_who_are_told_to_wait_at_once_the_longest_wait_is_kept(state, storage, box, now, scope):
+    row = state.mailbox(box)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: state.wait(scope, row, now() + timedelta(seconds=n)), [3, 80, 7, 1, 60, 9, 5, 2]))
+
+    fresh = State(storage.tables, KEYS, now)
+    found = fresh.mailbox(box).not_before if scope == "mailbox" else fresh.waits("tenant")
+    assert found == now() + timedelta(seconds=80)
+
+
+def test_another_worker_knows_of_a_wait_after_five_seconds_and_whoever_wrote_it_at_once(state, storage, box, now):
+    other = State(storage.tables, KEYS, now)
+    assert other.waits("tenant") is state.waits("tenant") is None
+    until = now() + timedelta(seconds=60)
+
+    state.wait("connection", state.mailbox(box), until)
+
+    assert (state.waits("tenant"), other.waits("tenant")) == (until, None)
+    now.advance(5.1)
+    assert (state.waits("tenant"), other.waits("tenant")) == (until, until)
+
+
+def test_waits_are_read_once_for_all_jobs_of_five_seconds(storage, now):
+    class Counting:
+        def __init__(self) -> None:
+            self.reads = 0
+
+        def rows(self, *given):
+            self.reads += 1
+            return storage.tables.rows(*given)
+
+    tables = Counting()
+    state = State(tables, KEYS, now)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: state.waits(f"tenant {number}"), range(40)))
+
+    assert tables.reads == 1
+
+
+def test_a_mailbox_that_left_the_scope_is_not_brought_back_by_a_wait(state, storage, box, now):
+    row = state.mailbox(box)
+    storage.tables.write("AccordMailboxes", box[0], [Write("delete", box)])
+
+    state.wait("mailbox", row, now() + timedelta(seconds=60))
+
+    assert state.mailbox(box) is None
 
 
 def test_when_a_lease_ended_is_remembered(state, box, now):

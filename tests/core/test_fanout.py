@@ -58,6 +58,16 @@ def test_nothing_is_queued_while_microsoft_told_us_to_wait():
     assert polls(BOXES, a_want(served=1, not_before=NOON + 24 * 60 * MINUTE)) == []
 
 
+def test_a_mailbox_that_was_told_to_wait_gets_no_job_of_any_stream_before_its_time():
+    told = {ADA.id: a_mailbox(not_before=NOON + 30 * MINUTE)}
+    old = a_want(stream="mail-backfill", asked=0)
+
+    assert wanted(NOON, told, [a_want(asked=0), old]) == []
+    assert len(wanted(NOON + 30 * MINUTE, told, [a_want(asked=0), old])) == 2
+    assert min(polls(told)) >= NOON + 30 * MINUTE
+    assert len(polls(told)) == 24 * 6 - 3
+
+
 def test_a_mailbox_that_waits_for_a_person_is_tried_once_an_hour():
     blocked = {ADA.id: a_mailbox(status="blocked")}
 

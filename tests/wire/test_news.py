@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from sync.errors import AccessDenied, BadItem, Throttled, Unavailable
+from sync.graph.answers import Answer
 from sync.graph.news import changed, read_changed
-from sync.graph.wire import Answer
 from tests.builders import NOON
 
 

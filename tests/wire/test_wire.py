@@ -11,8 +11,8 @@ import pytest
 
 from sync import errors
 from sync.errors import AccessDenied, BadItem, ForeignLink, MalformedAnswer, Throttled, Unavailable
-from sync.graph import wire
-from sync.graph.wire import Answer
+from sync.graph import answers, wire
+from sync.graph.answers import Answer
 from sync.model import Attachment, Body, Broken, Folder
 from tests.builders import NOON
 
@@ -88,10 +88,10 @@ def test_a_message_is_found_by_graphs_id_and_by_its_message_id():
 
 
 def test_a_message_is_read_from_itself_or_from_a_list_of_one():
-    assert wire.read_message(an_answer({"id": "a"})).id == "a"
-    assert wire.read_message(an_answer({"value": [{"id": "b"}]})).id == "b"
-    assert wire.read_message(an_answer({"value": []})) is None
-    assert wire.read_message(an_error(404, "ErrorItemNotFound")) is None
+    assert answers.read_message(an_answer({"id": "a"})).id == "a"
+    assert answers.read_message(an_answer({"value": [{"id": "b"}]})).id == "b"
+    assert answers.read_message(an_answer({"value": []})) is None
+    assert answers.read_message(an_error(404, "ErrorItemNotFound")) is None
 
 
 def test_a_folder_is_opened_from_a_moment_on():
@@ -189,12 +189,12 @@ def test_a_user_has_all_his_addresses_folded():
         }
     )
 
-    assert wire.read_user(answer) == (USER, ("ada@firm.example", "ada.old@firm.example"))
+    assert answers.read_user(answer) == (USER, ("ada@firm.example", "ada.old@firm.example"))
 
 
 def test_a_user_without_an_id_is_a_malformed_answer():
     with pytest.raises(MalformedAnswer, match="has no id"):
-        wire.read_user(an_answer({"mail": "x@y.example"}))
+        answers.read_user(an_answer({"mail": "x@y.example"}))
 
 
 def test_folder_changes_know_what_came_and_went():
@@ -208,7 +208,7 @@ def test_folder_changes_know_what_came_and_went():
         }
     )
 
-    page, link = wire.read_folder_page(answer)
+    page, link = answers.read_folder_page(answer)
 
     assert page.folders == (Folder("f1", "Inbox", "root"),)
     assert page.removed == ("f2",)
@@ -224,7 +224,7 @@ def test_a_well_known_folder_that_is_not_there_is_left_out():
         ]
     }
 
-    assert wire.read_well_known([an_answer(parts)], ["outbox", "drafts", "odd"]) == {"drafts": "f1"}
+    assert answers.read_well_known([an_answer(parts)], ["outbox", "drafts", "odd"]) == {"drafts": "f1"}
 
 
 def test_a_page_of_messages_is_read():
@@ -249,7 +249,7 @@ def test_a_page_of_messages_is_read():
         }
     )
 
-    page = wire.read_page(answer, "old mail")
+    page = answers.read_page(answer, "old mail")
 
     (mail,) = page.items
     assert (mail.id, mail.subject, mail.author.address, mail.sender) == ("m1", "", "rosa@client.example", None)
@@ -261,7 +261,7 @@ def test_a_page_of_messages_is_read():
 def test_a_message_without_id_is_named_and_hides_nothing_beside_it():
     answer = an_answer({"value": [{"receivedDateTime": "2026-11-20T12:00:00Z"}, {"id": "m2"}, {"subject": "x"}]})
 
-    page = wire.read_page(answer, "old mail")
+    page = answers.read_page(answer, "old mail")
 
     assert [one.id for one in page.items] == ["m2"]
     assert [one.name for one in page.broken] == [
@@ -272,14 +272,14 @@ def test_a_message_without_id_is_named_and_hides_nothing_beside_it():
 
 
 def test_a_message_with_an_unreadable_date_is_named():
-    page = wire.read_page(an_answer({"value": [{"id": "m1", "receivedDateTime": "yesterday"}]}), "old mail")
+    page = answers.read_page(an_answer({"value": [{"id": "m1", "receivedDateTime": "yesterday"}]}), "old mail")
 
     assert page.broken[0].name == "m1"
     assert "'yesterday'" in page.broken[0].sentence
 
 
 def test_no_message_is_given_up_for_the_time_of_its_last_change():
-    page = wire.read_page(an_answer({"value": [{"id": "m1", "lastModifiedDateTime": "yesterday"}]}), "old mail")
+    page = answers.read_page(an_answer({"value": [{"id": "m1", "lastModifiedDateTime": "yesterday"}]}), "old mail")
 
     assert [(one.id, one.modified) for one in page.items] == [("m1", None)]
 
@@ -302,7 +302,7 @@ def test_a_page_may_be_asked_for_with_fewer_messages():
     ],
 )
 def test_a_row_of_another_shape_is_named_and_hides_nothing_beside_it(row):
-    page = wire.read_page(an_answer({"value": [row, {"id": "m2"}]}), "old mail")
+    page = answers.read_page(an_answer({"value": [row, {"id": "m2"}]}), "old mail")
 
     assert [one.id for one in page.items] == ["m2"]
     assert len(page.broken) == 1
@@ -314,20 +314,22 @@ def test_no_message_is_given_up_for_an_unreadable_time_of_change():
         {"id": "m1", "lastModifiedDateTime": "lately"},
     ]
 
-    page = wire.read_page(an_answer({"value": rows}), "old mail")
+    page = answers.read_page(an_answer({"value": rows}), "old mail")
 
     assert [(one.id, one.modified) for one in page.items] == [("m0", NOON), ("m1", None)]
     assert page.broken == ()
 
 
 def test_half_a_character_does_not_cost_a_page():
-    page = wire.read_page(an_answer(raw=b'{"value": [{"id": "m1", "subject": "\\ud83d"}]}'), "old mail")
+    page = answers.read_page(an_answer(raw=b'{"value": [{"id": "m1", "subject": "\\ud83d"}]}'), "old mail")
 
     assert page.items[0].subject == "\ud83d"
 
 
 def test_a_time_without_a_zone_is_utc_and_early_years_are_written_in_full():
-    page = wire.read_page(an_answer({"value": [{"id": "m1", "receivedDateTime": "2026-11-20T12:00:00"}]}), "old mail")
+    page = answers.read_page(
+        an_answer({"value": [{"id": "m1", "receivedDateTime": "2026-11-20T12:00:00"}]}), "old mail"
+    )
 
     assert page.items[0].received == NOON
     assert wire.instant(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01T00:00:00Z"
@@ -336,7 +338,7 @@ def test_a_time_without_a_zone_is_utc_and_early_years_are_written_in_full():
 @pytest.mark.parametrize("raw", [b"", b"<html>busy</html>", b'{"value": [', b"[]", b'{"value": {}}', b'"x"'])
 def test_an_answer_that_is_no_json_of_graph_comes_back_later(raw):
     with pytest.raises(MalformedAnswer, match="old mail"):
-        wire.read_page(an_answer(raw=raw), "old mail")
+        answers.read_page(an_answer(raw=raw), "old mail")
 
 
 def test_a_batch_of_bodies_says_what_became_of_each():
@@ -380,7 +382,7 @@ def test_a_batch_of_bodies_says_what_became_of_each():
         }
     )
 
-    found = wire.read_bodies(answer, list("abcdefghijklmn"))
+    found = answers.read_bodies(answer, list("abcdefghijklmn"))
 
     headers = (("List-Id", "<x>"), ("", ""))
     assert found["a"] == Body("<p>x</p>", html=True, headers=headers, type="#microsoft.graph.message")
@@ -401,7 +403,7 @@ def test_a_batch_of_bodies_says_what_became_of_each():
 def test_a_batch_whose_parts_have_another_shape_comes_back_later():
     for parts in ([{"status": 200}], [{"id": "x", "status": 200}], ["odd"], [{"id": "0", "status": None}]):
         with pytest.raises(MalformedAnswer):
-            wire.read_bodies(an_answer({"responses": parts}), ["a"])
+            answers.read_bodies(an_answer({"responses": parts}), ["a"])
 
 
 def test_attachments_are_listed_without_their_bytes():
@@ -424,7 +426,7 @@ def test_attachments_are_listed_without_their_bytes():
         {"@odata.type": "#microsoft.graph.itemAttachment", "id": "a2", "name": None, "size": None},
         {"@odata.type": "#microsoft.graph.referenceAttachment", "id": "a3"},
     ]
-    found = wire.read_attachments(
+    found = answers.read_attachments(
         an_answer(
             {
                 "responses": [
@@ -467,7 +469,7 @@ def test_attachments_are_listed_without_their_bytes():
 )
 def test_a_refusal_is_a_class_and_never_repeats_what_the_message_says(answer, kind):
     with pytest.raises(errors.AccordError) as refused:
-        wire.read_page(answer, "old mail")
+        answers.read_page(answer, "old mail")
 
     assert type(refused.value).__name__ == kind
     assert "private text" not in refused.value.sentence
@@ -475,15 +477,15 @@ def test_a_refusal_is_a_class_and_never_repeats_what_the_message_says(answer, ki
 
 
 def test_the_time_to_wait_is_what_the_answer_says():
-    assert wire.retry_after(an_error(429, retry_after="12")) == 12
-    assert wire.retry_after(an_error(429)) == 30
-    assert wire.retry_after(an_error(429, retry_after="Wed, 21 Oct")) == 30
-    assert wire.retry_after(an_error(429, retry_after="0")) == 1
-    assert wire.retry_after(an_error(429, retry_after="inf")) == 3600
-    assert wire.retry_after(an_error(429, retry_after="nan")) == 30
-    assert wire.retry_after(an_error(429, retry_after="999999999")) == 3600
+    assert answers.retry_after(an_error(429, retry_after="12")) == 12
+    assert answers.retry_after(an_error(429)) == 30
+    assert answers.retry_after(an_error(429, retry_after="Wed, 21 Oct")) == 30
+    assert answers.retry_after(an_error(429, retry_after="0")) == 1
+    assert answers.retry_after(an_error(429, retry_after="inf")) == 3600
+    assert answers.retry_after(an_error(429, retry_after="nan")) == 30
+    assert answers.retry_after(an_error(429, retry_after="999999999")) == 3600
 
 
 def test_the_request_id_is_named_for_microsoft_support():
     with pytest.raises(Unavailable, match="request 42"):
-        wire.read_page(an_error(500, "x", request_id="42"), "old mail")
+        answers.read_page(an_error(500, "x", request_id="42"), "old mail")
