@@ -15,7 +15,7 @@ from sync.content import readable
 from sync.errors import NeedsPerson, Retry, Throttled, Unavailable
 from sync.keys import Keys, fold
 from sync.mailclass import classify
-from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, RunItem
+from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, Relation, RunItem
 from sync.work import Work, rules_of
 
 # Records are stored when this many characters wait, so that a worker's memory stays small.
@@ -169,10 +169,15 @@ def _news(work: Work, kept: Mapping[str, MailRecord]) -> tuple[dict[str, MailRec
         before = shown.get(record.key)
         if before is None or (before.items and message not in before.items):
             fresh[message] = record
-        elif not before.items or any(one.person.key not in before.people for one in record.relations):
+        elif not before.items or any(_missing(one, before) for one in record.relations):
             joined.append(record)
     work.tally.skip("already kept", len(kept) - len(fresh) - len(joined))
     return fresh, joined
+
+
+def _missing(one: Relation, before: Known) -> bool:
+    """Whether a person does not stand beside a known mail as this relation puts him; who stands openly, does."""
+    return one.who not in before.people and one.person.key not in before.people
 
 
 def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailRecord | None:

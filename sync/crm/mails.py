@@ -45,6 +45,7 @@ class _Outcome:
     again: list[Draft] = field(default_factory=list)
     copies: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     apart: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    files: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     there: dict[tuple[str, str], Seen] = field(default_factory=dict)
     timeline: dict[str, dict[str, Write]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -97,8 +98,8 @@ class Mails:
             for part in in_parts(list(writes.values())):
                 self._tables.write(TIMELINE, partition, part)
         # Last: whoever finds a copy noted here takes it for stored.
-        for where, items in outcome.copies.items():
-            self._note_copies(where, items, outcome)
+        for where in {**outcome.copies, **outcome.files}:
+            self._note_copies(where, outcome)
         return Kept(tuple(outcome.new), tuple(outcome.joined), tuple(outcome.already))
 
     def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
@@ -158,15 +159,10 @@ class Mails:
         until = max(removal.moment(expires), self._soon()) if expires else ""
         return _Ready(draft, subject_mark, records.content(self._keys, draft), until)
 
-    def _store_files(self, many: Iterable[_Ready], verdict: Verdict | None = None) -> None:
+    def _store_files(self, many: Iterable[_Ready]) -> None:
         for ready in many:
-            content = ready.content
-            # Of a copy that adds its Bcc only, nothing else is named by any row.
-            only_bcc = verdict is not None and verdict.fate == "already"
-            large = str((content.bcc or {}).get("large", ""))
-            for name, data in content.files.items():
-                if not only_bcc or name in large:
-                    self._blobs.put(name, data)
+            for name, data in ready.content.files.items():
+                self._blobs.put(name, data)
 
     # -- the slow way: something is there
 
@@ -190,7 +186,7 @@ class Mails:
             unit = self._unit(ready, verdict, seen)
             if not unit.writes:
                 continue
-            self._store_files([ready], verdict)
+            self._store_files([ready])
             if unit.rows > GROUP_ROWS:
                 early = len(unit.writes) - MORE_ROWS
                 for part in in_parts(unit.writes[:early]):
@@ -227,6 +223,8 @@ class Mails:
         outcome.there[_where(draft)] = seen
         if verdict.copy:
             outcome.copies[_where(draft)].add(draft.record.envelope.id)
+        if verdict.fate in ("already", "again") and not verdict.leaves:  # they went before anybody knew
+            outcome.files[_where(draft)].update(ready.content.files)
         if verdict.fate == "again":
             apart = records.told_apart(self._keys, draft)
             outcome.again.append(apart)
@@ -242,15 +240,18 @@ class Mails:
             people = self._missing(draft.key, time, relations | seen.shown_to)
         outcome.show(draft, time, people)
 
-    def _note_copies(self, where: tuple[str, str], items: Collection[str], outcome: _Outcome) -> None:
+    def _note_copies(self, where: tuple[str, str], outcome: _Outcome) -> None:
+        """Note further copies, mails told apart and files beside this mailbox's copy, where they are not yet."""
         key, mailbox = where
         seen = outcome.there.get(where, Seen())
-        also = seen.also.union(items) - {seen.item}
-        if also != seen.also:
-            values = {"also": json.dumps(sorted(also)[:MOST_COPIES])}
-            apart = seen.apart.union(outcome.apart[where])
-            if apart:
-                values["apart"] = json.dumps(sorted(apart)[:MOST_COPIES])
+        notes = (
+            ("also", seen.also, outcome.copies[where] - {seen.item}, MOST_COPIES),
+            ("apart", seen.apart, outcome.apart[where], MOST_COPIES),
+            ("files", seen.files, outcome.files[where], None),
+        )
+        texts = {name: json.dumps(sorted(old | new)[:most]) for name, old, new, most in notes if not new <= old}
+        values = {name: text for name, text in texts.items() if len(text) <= records.INLINE_BYTES}
+        if values:
             self._tables.write(TABLE, bucket(key), [Write("merge", _sighting(key, mailbox), values)])
 
     def _missing(self, key: str, time: str, people: Iterable[str]) -> frozenset[str]:
@@ -289,4 +290,5 @@ def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
         bcc=frozenset(row.removeprefix(hidden) for row in rows if row.startswith(hidden)),
         expires=removal.expires(key, rows),
         apart=frozenset(json.loads(str(mine.get("apart", "[]")))),
+        files=frozenset(json.loads(str(mine.get("files", "[]")))),
     )

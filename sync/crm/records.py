@@ -49,7 +49,8 @@ class Settled:
 class Seen:
     """What stands under a key: `time` of the record and its `version`, this mailbox's copy (item and mark, `also` the
     items of further copies and of mails told apart, its `thread`, for which owners its Bcc stands), who is beside it
-    (`Relation.who`), when it `expires` ("" for a mail that stays), and the keys of mails told `apart` from it."""
+    (`Relation.who`), when it `expires` ("" for a mail that stays), the keys of mails told `apart` from it, and
+    the `files` this copy names."""
 
     record: bool = False
     time: str = ""
@@ -62,6 +63,7 @@ class Seen:
     bcc: frozenset[str] = frozenset()
     expires: str = ""
     apart: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
 
     @property
     def shown_to(self) -> frozenset[str]:
@@ -135,9 +137,10 @@ def decide(draft: Draft, subject_mark: str, seen: Seen, soon: str) -> Verdict:
         return Verdict("joined" if seen.record else "new", record.relations)
     item = record.envelope.id
     copy = item != seen.item and item not in seen.also
+    leaves = bool(seen.expires) and seen.expires <= soon
     if seen.item != item and seen.mark != subject_mark and not draft.first:
-        return Verdict("again", copy=copy)
-    if record.expires is not None and seen.expires and seen.expires <= soon:
+        return Verdict("again", copy=copy and not leaves, leaves=leaves)
+    if record.expires is not None and leaves:
         return Verdict("already", leaves=True)
     missing = tuple(one for one in record.relations if one.who not in seen.people)
     stays = bool(seen.expires) and record.expires is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -15,7 +16,19 @@ from sync.crm.builtin import Builtin
 from sync.model import Address, Known, MailRecord, Person
 from sync.storage import Storage
 from tests.builders import KEYS, NOON
-from tests.contracts.crm_world import ADA, BEN, CAROL, EVE, ROSA, a_crowd, a_mail, all_changes, told_by_bcc
+from tests.contracts.crm_world import (
+    ADA,
+    BEN,
+    CAROL,
+    EVE,
+    ROSA,
+    Section,
+    a_crowd,
+    a_mail,
+    a_worker,
+    all_changes,
+    told_by_bcc,
+)
 
 DAVE = Person("u" + "4" * 32, "user", "Dave Colleague")
 MALLORY = "u" + "5" * 32
@@ -127,7 +140,8 @@ def test_a_recipients_copy_does_not_wipe_the_bcc(crm: Builtin, large: bool, sent
 
 
 def test_the_sent_copy_of_a_mail_to_oneself_adds_its_bcc_once(storage: Storage, clock: ManualClock) -> None:
-    crm = Builtin(storage.tables, storage.blobs, KEYS, clock)
+    section = Section(storage.tables, storage.blobs, "here-")
+    crm = a_worker(section, clock)
     crowd = tuple(Address("", f"person{number}@client.example") for number in range(2000))
     sent = told_by_bcc(a_mail(id="sent copy", bcc=crowd, html="x" * 40_000), (EVE, CAROL))
     crm.keep([a_mail()])
@@ -139,6 +153,8 @@ def test_the_sent_copy_of_a_mail_to_oneself_adds_its_bcc_once(storage: Storage, 
     assert mail is not None
     assert (mail.bcc, mail.html) == (crowd, "<p>Dear Ada</p>")
     assert len(all_changes(crm)) == 2
+    (copy,) = (row for row in section.scan("CrmRecords") if "|s|" in row.key)
+    assert set(json.loads(str(copy.values["files"]))) == section.files  # whoever erases the mail finds them
 
 
 def test_the_owner_sees_his_bcc_as_soon_as_a_relation_says_whose_it_is(crm: Builtin) -> None:

@@ -382,6 +382,14 @@ def test_a_mail_that_matches_stays_and_one_about_to_leave_gets_nothing_more() ->
     assert (lasts.stays, lasts.leaves, len(lasts.relations)) == (False, False, 1)
 
 
+def test_a_mail_told_apart_from_one_about_to_leave_is_not_noted_beside_it() -> None:
+    leaving = Seen(True, item="AAMk9", mark=mark("Other"), expires=SOON)
+
+    verdict = records.decide(a_draft(), mark("Review"), leaving, SOON)
+
+    assert (verdict.fate, verdict.copy, verdict.leaves) == ("again", False, True)
+
+
 def test_what_is_left_of_a_removed_mail_does_not_pass_for_the_mail() -> None:
     left = Seen(record=False, item="AAMk1", mark=mark("Review"))
     draft = a_draft()

@@ -106,6 +106,13 @@ def test_mails_told_apart_know_each_other() -> None:
     assert removal.kin(KEY, rows()) == set()
 
 
+def test_what_a_removal_leaves_stands_behind_its_index_row() -> None:
+    write = removal.left_write(removal.index_key(EARLY, KEY), "[]")
+
+    assert (write.action, write.key) == ("insert", f"x|{EARLY}|{KEY}|left")
+    assert write.key < removal.index_key(LATE, KEY)
+
+
 def test_what_is_left_to_do_comes_back_as_it_was_stored() -> None:
     left = Removal((("c1|9|m1", "v1"),), (("r|m1|p|c1", "v2"),), ("f/1",), ("m2",))
 

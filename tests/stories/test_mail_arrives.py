@@ -133,7 +133,7 @@ def test_what_a_colleague_has_brought_is_not_read_again_and_stays(stage, long):
     stage.tenant.user(BEN).deliver(**both, body=f"<p>{long}</p>")
     stage.settle()
 
-    (key,) = {key.rpartition("|")[2] for _, key in stage.rows()["CrmTimeline"]}
+    (key,) = {key.split("|")[2] for _, key in stage.rows()["CrmTimeline"]}
     mail = stage.crm.mail(key)
     assert len(stage.tenant.bodies_read) == 1
     assert mail.text == long.strip()

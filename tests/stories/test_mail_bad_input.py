@@ -353,7 +353,7 @@ def test_a_bomb_of_html_is_kept_by_its_words(stage: Stage, when: str, bomb: str)
 @old_and_new
 @pytest.mark.parametrize("html", [True, False])
 def test_a_body_of_20_mb_is_cut_and_it_is_said(stage: Stage, when: str, html: bool) -> None:
-    with within(stage, 60):
+    with within(stage, 64):
         mail = captured(stage, when, body="many words " * (20 * MEGABYTE // 11), html=html)
 
     assert mail.text.startswith("many words many words")

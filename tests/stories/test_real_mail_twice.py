@@ -77,6 +77,7 @@ def test_a_second_round_writes_nothing_but_leases_and_the_tick(stage: Stage) -> 
 def test_a_second_first_sync_adds_no_record_and_no_row_of_timeline_or_feed(stage: Stage, firm: Firm) -> None:
     before, read = stored(stage), stage.tenant.counts()["body_reads"]
     forget(stage)
+    stage.settle(stage.a_worker())
     stage.clock.advance(6 * 3600)  # an idle mailbox gets a round of all its folders by then
 
     stage.settle(stage.a_worker())
