@@ -42,7 +42,7 @@ check: $(TOOLS) ## style, format and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: $(RUNTIME) $(AZURITE) ## the figures of docs/performance.md, as a table and JSON (ARGS="--only cold" measures one)
+bench: $(TOOLS) $(AZURITE) ## the figures of docs/performance.md, as a table and JSON (ARGS="--only cold" measures one)
 	@exec $(PY) -m bench $(ARGS)
 
 soak: $(TOOLS) $(AZURITE) ## the generated tests with many more examples: minutes, not seconds

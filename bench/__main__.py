@@ -72,7 +72,7 @@ def _measures(told: argparse.Namespace) -> dict[str, Measure]:
     profile = str(Path(told.profile).resolve()) if told.profile else ""
 
     def of(workload: backfill.Workload) -> Measure:
-        held = replace(workload, gated=False) if profile else workload
+        held = replace(workload, gated=False, beside=False) if profile else workload
         return lambda: backfill.measure(held, repetitions, profile)
 
     measures = {one.name: of(one) for one in backfill.WORKLOADS} | {"cold": lambda: (cold.measure(), [])}

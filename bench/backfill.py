@@ -6,8 +6,9 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,16 +21,27 @@ from dev.tenant.synthetic import OWNER
 
 COMPARED = ("CrmRecords", "CrmTimeline")
 MB = 1e6
+# How python-o365 reads the same mailbox: in pages that are common, and in the largest that it asks for.
+PEERS = {"python-o365, page 100": ("--page", "100"), "python-o365, page 999": ()}
+READS_ONLY = (
+    "python-o365 only reads: every message with its body, into nothing. It decides nothing and stores nothing.",
+    "Ours decides, reads the bodies of what it keeps, cleans them and stores them.",
+    "Processor time is that of each process, not the wall's; requests, units, bodies and MB are the tenant's count.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A made-up mailbox. Only of a `gated` one can a budget be missed; that the work was done whole is asked of all."""
+    """A made-up mailbox. Only of a `gated` one can a budget be missed; that the work was done whole is asked of all.
+
+    `beside`: python-o365 reads the same mailbox of the same tenant, after the product.
+    """
 
     name: str
     contacts: int = 100
     body_kb: int = 20
     gated: bool = False
+    beside: bool = False
     messages: int = 5000
     folders: int = 8
     months: int = 6
@@ -56,7 +68,7 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("backfill-5k", gated=True),
+    Workload("backfill-5k", gated=True, beside=True),
     Workload("backfill-5k-1000-contacts", contacts=1000),
     Workload("backfill-5k-60-kb", body_kb=60),
 )
@@ -64,13 +76,17 @@ WORKLOADS = (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What both programs printed, what the tenant counted while the product worked, and the rows that both left."""
+    """What both programs printed, what the tenant counted while the product worked, and the rows that both left.
+
+    `peers` is what each way of reading beside them printed, with what the tenant counted meanwhile.
+    """
 
     product: Mapping[str, Any]
     bare: Mapping[str, Any]
     tenant: Mapping[str, int]
     rows: Mapping[str, Rows]
     bare_rows: Mapping[str, Rows]
+    peers: Mapping[str, Mapping[str, Any]]
 
 
 def measure(workload: Workload, repetitions: int, profile: str = "") -> tuple[list[Figure], list[str]]:
@@ -79,24 +95,39 @@ def measure(workload: Workload, repetitions: int, profile: str = "") -> tuple[li
     with tempfile.TemporaryDirectory(prefix="accord-bench-") as folder:
         contacts = Path(folder) / "contacts.csv"
         contacts.write_text(printed("bench.contacts", firm), "utf-8")
-        rounds = [_round(firm, contacts, profile) for _ in range(repetitions)]
+        rounds = [_round(firm, contacts, profile, workload.beside) for _ in range(repetitions)]
     figures = [*_counted(workload, rounds), *_timed(workload, rounds), *_fair(workload, rounds)]
-    return figures, _same(workload, rounds[-1])
+    peers, said = beside(workload, rounds) if workload.beside else ([], [])
+    return [*figures, *peers], [*_same(workload, rounds[-1]), *said]
 
 
-def _round(firm: Sequence[str], contacts: Path, profile: str) -> Round:
+def _round(firm: Sequence[str], contacts: Path, profile: str, with_peers: bool) -> Round:
     with stage(firm) as on:
         before = on.counts()
         told = [*_product(on, contacts), *(("--profile", profile) if profile else ())]
         product = json.loads(printed("bench.product", told))
-        after = on.counts()
-        tenant = {name: count - before.get(name, 0) for name, count in after.items()}
+        tenant = _meanwhile(on, before)
         rows = counted(on.storage)
+        peers = _peers(on) if with_peers and find_spec("O365") else {}
     with stage(firm) as on:
         # Contacts and mailbox as the product writes them, so that both sides begin with the same account.
         printed("bench.product", [*_product(on, contacts), "--prepare-only"])
         bare = json.loads(printed("bench.bare", [*on.arguments(), *_whose(), *_keys()]))
-        return Round(product, bare, tenant, rows, counted(on.storage))
+        return Round(product, bare, tenant, rows, counted(on.storage), peers)
+
+
+def _peers(on: Stage) -> dict[str, Mapping[str, Any]]:
+    found = {}
+    oldest = datetime.now(UTC) - timedelta(days=30 * BACKFILL_MONTHS)
+    told = [*on.signing_in(), "--mailbox", OWNER.address, "--since", oldest.isoformat()]
+    for name, page in PEERS.items():
+        before = on.counts()
+        found[name] = {**json.loads(printed("bench.peer", [*told, *page])), "tenant": _meanwhile(on, before)}
+    return found
+
+
+def _meanwhile(on: Stage, before: Mapping[str, int]) -> dict[str, int]:
+    return {name: count - before.get(name, 0) for name, count in on.counts().items()}
 
 
 def _product(on: Stage, contacts: Path) -> list[str]:
@@ -171,6 +202,29 @@ def _fair(workload: Workload, rounds: Sequence[Round]) -> list[Figure]:
         Figure(workload.name, "rows apart from the bare loop's, %", rows, f"{rows:.2f}", 1),
         Figure(workload.name, "bytes apart from the bare loop's, %", size, f"{size:.2f}", 5),
     ]
+
+
+def beside(workload: Workload, rounds: Sequence[Round]) -> tuple[list[Figure], list[str]]:
+    """A line for each way python-o365 read the mailbox and one of ours, none with a gate; what to know about them."""
+    if not rounds[0].peers:
+        return [], ["python-o365 is not installed, so nothing stands beside ours; requirements/dev.txt names it."]
+    sides = {name: [one.peers[name] for one in rounds] for name in PEERS}
+    ours = [{**one.product, "seen": one.product["progress"]["seen"], "tenant": one.tenant} for one in rounds]
+    return [_line(workload, name, side) for name, side in {**sides, "ours beside it": ours}.items()], [*READS_ONLY]
+
+
+def _line(workload: Workload, name: str, side: Sequence[Mapping[str, Any]]) -> Figure:
+    cpu = median(one["cpu"] / max(one["seen"], 1) * 1000 for one in side)
+    wall, peak = median(one["wall"] for one in side), median(one["peak"] for one in side) / MB
+    seen = min(one["seen"] for one in side)
+    calls, units, bodies, down = (
+        max(one["tenant"].get(name, 0) for one in side) for name in ("calls", "units", "body_reads", "bytes_out")
+    )
+    said = (
+        f"{cpu:.2f}: {calls:,} requests, {units:,} units, {seen:,} messages, {bodies:,} bodies, {down / MB:.1f} MB, "
+        f"peak {peak:.0f} MB, {wall:.1f} s of the wall"
+    )
+    return Figure(workload.name, f"{name}: processor ms a message", cpu, said)
 
 
 def _same(workload: Workload, last: Round) -> list[str]:

@@ -32,8 +32,12 @@ class Stage:
 
     def arguments(self) -> list[str]:
         """How a measured program is told where to work."""
+        return ["--storage", self.storage, *self.signing_in()]
+
+    def signing_in(self) -> list[str]:
+        """The same for a program that has no storage."""
         return [
-            *("--storage", self.storage, "--port", str(self.port), "--tenant-id", self.tenant_id),
+            *("--port", str(self.port), "--tenant-id", self.tenant_id),
             *("--client-id", self.client_id, "--client-secret", self.client_secret),
         ]
 
