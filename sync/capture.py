@@ -64,6 +64,7 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
 
 def backfill(world: World, job: Job, row: MailboxRow) -> None:
     """One page of old mail; the next page is a job of its own, so that mailboxes take turns."""
+    want = world.state.wanted(row.id, "mail-backfill")
     start, places = world.state.look(row.id, "mail")
     # Before all folders are known, what lies in those left out could not be told from the rest.
     opened = world.state.open(row.id, "mail-backfill") if start.get("started") else None
@@ -80,10 +81,11 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
         if cursor["done"]:
             # One delta round after the backfill: wanted before the cursor says that the backfill is over.
             world.state.want(row.id, "mail")
-            world.state.served(row.id, "mail-backfill", world.state.wanted(row.id, "mail-backfill").count)
             world.state.note(row, backfill="done")
         work.finish(cursor)
     if cursor["done"]:
+        # Served at last: whoever dies before this is found by what is still wanted, and only does the end again.
+        world.state.served(row.id, "mail-backfill", want.count)
         dispatch.put(world, "mail", replace(job, reason="backfilled"))
     else:
         dispatch.put(world, "mail-backfill", replace(job, reason="continued"))
@@ -106,7 +108,7 @@ def progress(world: World, row: MailboxRow) -> dict[str, Any]:
 def _meet(work: Work) -> dict[str, Any]:
     """The first meeting with a mailbox: the moment from which deltas count."""
     cursor = {"opened": work.world.clock().isoformat(), "started": False, "tree": "", **_look(work)}
-    work.know(status="connected", backfill="running")
+    work.know(status="connected")
     work.save(cursor)
     return cursor
 
@@ -141,8 +143,10 @@ def _walk_tree(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> 
         if not place.skipped and not place.link:
             try:
                 place = _open_folder(work, cursor, place)
-            except Gone:
+            except Gone as gone:
                 # Removed since it was listed, or not to be had for a moment: the next walk lists all and sees.
+                if not cursor["tree"]:
+                    _lost_folder(work, place, gone.sentence)
                 reached = ""
                 continue
         places[place.folder] = changed[place.folder] = place
@@ -194,12 +198,16 @@ def _rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> 
             continue
         except CursorGone as lost:
             # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
-            work.tally.items.append(RunItem(f"folder {_mark(work, place.folder)}", "error", lost.sentence))
+            _lost_folder(work, place, lost.sentence)
             continue
         if not done:
             cursor["at"] = place.folder
             return False
     return True
+
+
+def _lost_folder(work: Work, place: Place, sentence: str) -> None:
+    work.tally.items.append(RunItem(f"folder {work.mark(place.folder)}", "error", sentence))
 
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
@@ -280,7 +288,7 @@ def _slice(work: Work, cursor: dict[str, Any], skipped: set[str]) -> dict[str, A
         received = [one.received for one in page.items if one.received]
         edge = min(received) if newest_first else max(received)
         moved["until" if newest_first else "since"] = edge.isoformat()
-        moved["edge"] = [_mark(work, one.id) for one in page.items if one.received in (edge, edge + SECOND)]
+        moved["edge"] = [work.mark(one.id) for one in page.items if one.received in (edge, edge + SECOND)]
     return moved
 
 
@@ -296,12 +304,7 @@ def _unseen(work: Work, page: MailPage, cursor: Mapping[str, Any]) -> MailPage:
     seen = set(cursor["edge"])
     if not seen:
         return page
-    return replace(page, items=tuple(one for one in page.items if _mark(work, one.id) not in seen))
-
-
-def _mark(work: Work, message: str) -> str:
-    # Ids are long, and a thousand of them may share a second: the cursor holds short digests.
-    return f"{work.world.keys.number('edge', message):016x}"
+    return replace(page, items=tuple(one for one in page.items if work.mark(one.id) not in seen))
 
 
 def _percent(old: Mapping[str, Any]) -> int | None:

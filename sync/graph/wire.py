@@ -197,7 +197,7 @@ def read_folder_page(answer: Answer) -> tuple[FolderRound, str | None]:
     rows = json.get("value") or []
     folders = tuple(read_folder(row) for row in rows if "@removed" not in row)
     removed = tuple(row["id"] for row in rows if "@removed" in row)
-    return FolderRound(folders, removed, json.get("@odata.deltaLink") or ""), json.get("@odata.nextLink")
+    return FolderRound(folders, removed, _link(json, "@odata.deltaLink") or ""), _link(json, "@odata.nextLink")
 
 
 def read_well_known(answers: Sequence[Answer], names: Sequence[str]) -> dict[str, str]:
@@ -229,9 +229,8 @@ def read_page(answer: Answer, what: str) -> MailPage:
         except (TypeError, AttributeError, KeyError):
             # Not the shape that Graph documents: this row alone cannot be read.
             broken.append(Broken(_name_of(row), "Microsoft Graph listed a message of another shape than documented."))
-    return MailPage(
-        tuple(items), tuple(removed), tuple(broken), json.get("@odata.nextLink"), json.get("@odata.deltaLink")
-    )
+    links = _link(json, "@odata.nextLink"), _link(json, "@odata.deltaLink")
+    return MailPage(tuple(items), tuple(removed), tuple(broken), *links)
 
 
 def read_bodies(answer: Answer, ids: Sequence[str]) -> dict[str, Part[Body]]:
@@ -251,6 +250,12 @@ def read_attachments(answer: Answer, ids: Sequence[str]) -> dict[str, Part[tuple
         return tuple(read_attachment(cast(AttachmentJson, row)) for row in rows)
 
     return _read_batch(answer, ids, listed)
+
+
+def _link(json: Mapping[str, Any], name: str) -> str | None:
+    """A link of a page, refused where it leads elsewhere: once remembered, it would be refused for ever."""
+    link = json.get(name)
+    return checked(str(link)) if link else None
 
 
 def _name_of(row: object) -> str:
