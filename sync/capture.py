@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sync import dispatch
-from sync.errors import CursorGone, Gone, Unavailable
+from sync.errors import AccordError, CursorGone, Gone, Unavailable
 from sync.model import Folder, Job, MailboxRow, MailPage, RunItem
 from sync.page import capture
 from sync.state import Place
@@ -145,9 +145,8 @@ def _walk_tree(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> 
                 place = _open_folder(work, cursor, place)
             except Gone as gone:
                 # Removed since it was listed, or not to be had for a moment: the next walk lists all and sees.
-                if not cursor["tree"]:
-                    _lost_folder(work, place, gone.sentence)
                 reached = ""
+                _lost_folder(work, place, gone, listed=not cursor["tree"])
                 continue
         places[place.folder] = changed[place.folder] = place
         if len(changed) == 20:
@@ -198,7 +197,7 @@ def _rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> 
             continue
         except CursorGone as lost:
             # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
-            _lost_folder(work, place, lost.sentence)
+            _lost_folder(work, place, lost)
             continue
         if not done:
             cursor["at"] = place.folder
@@ -206,8 +205,10 @@ def _rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> 
     return True
 
 
-def _lost_folder(work: Work, place: Place, sentence: str) -> None:
-    work.tally.items.append(RunItem(f"folder {work.mark(place.folder)}", "error", sentence))
+def _lost_folder(work: Work, place: Place, lost: AccordError, listed: bool = True) -> None:
+    """An error row for a folder that cannot be had, unless it may be gone in truth: no full list has it yet."""
+    if listed:
+        work.tally.items.append(RunItem(f"folder {work.mark(place.folder)}", "error", lost.sentence))
 
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:

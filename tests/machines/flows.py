@@ -18,13 +18,14 @@ from tests.stage import ADA, BEN, ROSA
 
 UMA = "uma@client.example"
 PDF = Attachment("offer.pdf", "application/pdf", b"%PDF-1.4 an offer")
-PAGE = Switches(page_size_cap=5)
+PLAIN, PAGE = Switches(), Switches(page_size_cap=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """`expected` are the subjects on Rosa's timeline when all is well, in any order; `beside` those that do not depend
-    on Ada's mailbox, which is the one that lasting faults strike."""
+    on Ada's mailbox, which is the one that lasting faults strike. `lasting` is False where another flow calls the same
+    routes from the same state."""
 
     name: str
     prepare: Callable[[HostedStage], None]
@@ -32,7 +33,8 @@ class Flow:
     expected: tuple[str, ...]
     beside: tuple[str, ...] = ()
     mailboxes: tuple[str, ...] = (ADA, BEN)
-    switches: Switches = Switches()
+    switches: Switches = PLAIN
+    lasting: bool = True
 
     def stage(self) -> HostedStage:
         """A stage on which everything is as it was before, watched from now on."""
@@ -81,13 +83,29 @@ def _arrives(stage: HostedStage, address: str, minutes: int, **fields: Any) -> N
 def _old_mail(stage: HostedStage) -> None:
     for number in range(7):
         files = (PDF,) if number == 2 else ()
-        _arrives(stage, ADA, -1440 * (number + 1), subject=f"old {number}", attachments=files)
+        # The first page ends between two mails of one second.
+        day = 5 if number == 3 else number + 1
+        _arrives(stage, ADA, -1440 * day, subject=f"old {number}", attachments=files)
     _arrives(stage, ADA, -1440, subject="no contact", author="somebody@else.example")
     stage.add()
 
 
 def _nothing(stage: HostedStage) -> None:
     """The host is enough."""
+
+
+# -- a mail that cannot be read
+
+
+def _ada_in_scope(stage: HostedStage) -> None:
+    stage.add()
+    stage.tick()
+    stage.drain()
+
+
+def _two_mails(stage: HostedStage) -> None:
+    _arrives(stage, ADA, 6, subject="unreadable")
+    _arrives(stage, ADA, 7, subject="beside it")
 
 
 # -- a mailbox is removed
@@ -130,11 +148,21 @@ FLOWS: dict[str, Flow] = {
             PAGE,
         ),
         Flow(
+            "unreadable",
+            _ada_in_scope,
+            (_two_mails,),
+            ("beside it",),
+            mailboxes=(ADA,),
+            switches=Switches(one_message_without_id=True),
+            lasting=False,
+        ),
+        Flow(
             "removed",
             _in_scope,
             (_licence_ends, _more_for_ben),
             ("old", "beside it", "and on"),
             ("beside it", "and on"),
+            lasting=False,
         ),
     )
 }

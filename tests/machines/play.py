@@ -103,6 +103,7 @@ def _differs(cell: Cell, expected: Ending, stage: HostedStage) -> list[str]:
             spared -= 1
         else:
             wrong += other
+    wrong += [f"The log never said: {why}" for why in expected.unread - now.unread]
     if now.status != expected.status:
         wrong.append(f"The mailboxes are {dict(now.status)}.")
     return wrong
@@ -132,14 +133,21 @@ def _said(cell: Cell, made: Recording, stage: HostedStage) -> list[str]:
 def _beside(made: Recording, stage: HostedStage) -> list[str]:
     """What does not depend on Ada's mailbox stands in the CRM all the while."""
     there = {rows["r"].get("subject") for rows in ending(stage).records.values() if "r" in rows}
-    return [f"{subject!r} waits for a mailbox that it has nothing to do with." for subject in made.flow.beside if subject not in there]
+    return [
+        f"{subject!r} waits for a mailbox that it has nothing to do with."
+        for subject in made.flow.beside
+        if subject not in there
+    ]
 
 
 def _always(cell: Cell, stage: HostedStage) -> list[str]:
     wrong = [*gaps(stage), *doubled(stage), *stage.bugs, *stage.harm]
     if stage.parked and not cell.given_up:
         wrong.append(f"{len(stage.parked)} messages were given up.")
-    if not cell.parks and (found := errors(stage)) and not cell.given_up:
+    if cell.given_up:
+        logged = sum(run.reason == "poisoned" for run in stage.world.log.runs(1000))
+        wrong += [f"{len(stage.parked)} were given up, {logged} are in the log."] if logged != len(stage.parked) else []
+    elif not cell.parks and (found := [why for _, why in errors(stage) if "without an id" not in why]):
         wrong.append(f"The log has errors: {found}")
     for queue in ("sync-mail", "backfill-mail"):
         left = [*stage.queue.messages(queue), *stage.queue.waiting(queue)]

@@ -1,11 +1,11 @@
-"""What a flow does when nothing goes wrong, and what it leaves behind: the cells are made of the one, held to the other."""
+"""What a flow does when nothing goes wrong, and what it leaves: cells are made of the one and held to the other."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from dev.tenant.exchange import Request
+from sync.capture import progress
 from sync.crm.records import read_attachments
 from sync.keys import BUCKETS
 from tests.machines.flows import FLOWS, Flow
@@ -52,10 +53,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What stands in the CRM, by record key: its rows and files. `status` and `backfill` are those of the mailboxes."""
+    """What stands in the CRM, by record key: its rows, its files, and how often the feed names it. `status` is how each
+    mailbox and its backfill stand, `unread` what the log says of mails that cannot be read."""
 
     records: Mapping[str, Mapping[str, Any]]
-    status: Mapping[str, tuple[str, str]]
+    status: Mapping[str, tuple[str, str, int | None]]
+    unread: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def recording(name: str) -> Recording:
     found = Recording(flow, effects, tuple(calls), messages, ending(stage), len(stage.calls) - made)
     subjects = sorted({one["r"]["subject"] for one in found.ending.records.values()})
     assert subjects == sorted(flow.expected), f"The flow {name} leaves {subjects}."
-    assert (stage.bugs, stage.parked, errors(stage)) == ([], [], [])
+    assert (stage.bugs, stage.parked, len(errors(stage))) == ([], [], len(found.ending.unread))
     stage.close()
     return found
 
@@ -113,8 +116,11 @@ def ending(stage: HostedStage) -> Ending:
     """What stands in the CRM now. Left out is what may well differ: numbers and times of the feed, versions, and what
     tells which of a mail's mailboxes came first (the timeline names one, conversations are called by each its own)."""
     records: dict[str, dict[str, Any]] = {}
+    feed: Counter[str] = Counter()
     for row in stage.tables.scan("CrmRecords"):
         kind, _, rest = row.key.partition("|")
+        if kind == "f":
+            feed[str(row.values["key"])] += 1
         if kind == "r" and rest.startswith("m"):
             key, _, part = rest.partition("|")
             values = {name: value for name, value in row.values.items() if name != "conversation"}
@@ -123,12 +129,16 @@ def ending(stage: HostedStage) -> Ending:
         person, _, rest = row.key.partition("|")
         values = {name: value for name, value in row.values.items() if name != "mailbox"}
         records.setdefault(rest.rpartition("|")[2], {})[f"timeline {person}"] = {**values, "at": row.key}
-    for rows in records.values():
+    for key, rows in records.items():
+        rows["feed"] = feed[key]
         for name, file in _files(rows):
             blob = stage.blobs.get(file)
             rows[f"file {name}"] = None if blob is None else blob.data
-    status = {row.address: (row.status, row.backfill) for row in stage.world.state.mailboxes()}
-    return Ending(records, status)
+    world = stage.world
+    status = {
+        row.address: (row.status, row.backfill, progress(world, row)["percent"]) for row in world.state.mailboxes()
+    }
+    return Ending(records, status, frozenset(why for _, why in errors(stage) if "without an id" in why))
 
 
 def _files(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -173,10 +183,5 @@ def doubled(stage: HostedStage) -> list[str]:
         for row in stage.tables.scan("CrmRecords")
         if row.key.startswith("r|m") and row.key.count("|") == 1
     )
-    shown = Counter(
-        (row.key.partition("|")[0], row.values.get("subject")) for row in stage.tables.scan("CrmTimeline")
-    )
+    shown = Counter((row.key.partition("|")[0], row.values.get("subject")) for row in stage.tables.scan("CrmTimeline"))
     return [str(one) for one, times in [*subjects.items(), *shown.items()] if times > 1]
-
-
-Check = Callable[[HostedStage], list[str]]

@@ -162,6 +162,7 @@ class HostedStage(Stage):
     def __init__(self, switches: Switches | None = None, mailboxes: tuple[str, ...] = (ADA, BEN)) -> None:
         self.effects = Effects()
         self.calls: list[Request] = []
+        self.before_call: dict[int, Strike] = {}
         self.after_call: dict[int, Strike] = {}
         self.lost = False
         self.reversed = False
@@ -203,6 +204,7 @@ class HostedStage(Stage):
         """No strike any more; faults of the tenant stay."""
         self.effects.before.clear()
         self.effects.after.clear()
+        self.before_call.clear()
         self.after_call.clear()
         self.queue.twist.clear()
 
@@ -228,7 +230,7 @@ class HostedStage(Stage):
     def drain(self) -> None:
         """Deliver what is visible until nothing is."""
         for _ in range(MOST_JOBS):
-            if not any([self._deliver_one(queue) for queue in DOES]):
+            if not sum(map(self._deliver_one, DOES)):
                 return
         raise AssertionError("The queues never get empty.")
 
@@ -314,8 +316,11 @@ class HostedStage(Stage):
         return [row for row in self.tables.scan("AccordState") if row.partition != "tick"]
 
     def _called(self, request: Request) -> None:
-        if self.effects.watched:
-            self.calls.append(request)
+        if not self.effects.watched:
+            return
+        if strike := self.before_call.get(len(self.calls)):
+            strike()
+        self.calls.append(request)
 
     def _answered(self, request: Request) -> None:
         if self.effects.watched and (strike := self.after_call.get(len(self.calls) - 1)):
