@@ -74,9 +74,9 @@ MUTANTS = (
             "_reached",
             (
                 "    capture(work, page, known=True)",
-                "    link = page.delta or place.link\n"
-                "    work.save(places=[replace(place, next=page.next or '', link=link)])\n"
-                "    capture(work, page, known=True)",
+                """\
+    work.save(places=[replace(place, next=page.next or '', link=page.delta or place.link)])
+    capture(work, page, known=True)""",
             ),
         ),
         r"live-crash-before-\d+-CrmTimeline-lost",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -199,6 +200,15 @@ class HostedStage(Stage):
         self.effects.seen.clear()
         self.queue.sent.clear()
         self.calls.clear()
+
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """What somebody else does in the meantime, whom nothing strikes."""
+        watched, self.effects.watched = self.effects.watched, False
+        try:
+            yield
+        finally:
+            self.effects.watched = watched
 
     def rested(self) -> None:
         """No strike any more; faults of the tenant stay."""
