@@ -1,7 +1,8 @@
 """What hangs on a mail: listed in batches, streamed into the CRM one by one, never held whole (G4).
 
-A file that is too large, or a link to one elsewhere, is kept by name with the reason. A file that cannot be fetched
-makes its mail an error item of the run; the mail itself is kept, and so is all beside it.
+A file that is too large, or a link to one elsewhere, is kept by name with the reason. One that cannot be fetched for a
+moment lets its mail come again; one that cannot be fetched makes its mail an error item of the run: the mail itself is
+kept, and so is all beside it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import replace
 
 from sync.errors import (
     BadItem,
+    ForeignLink,
     Gone,
     NeedsPerson,
+    Reset,
     Retry,
     SlotTimeout,
     StorageUnavailable,
@@ -26,6 +29,8 @@ from sync.work import Work
 MEGABYTE = 1024 * 1024
 # More files than this on one mail are no correspondence; the rest is named in the last one's reason.
 MOST = 200
+# A message is refused so often for the sake of a file; then it is kept without. Fewer than what gives up the message.
+TRIES = 5
 
 
 def hangs_something(work: Work, record: MailRecord) -> bool:
@@ -44,11 +49,16 @@ def attached(work: Work, records: Sequence[MailRecord], ready: list[MailRecord])
         if isinstance(found, Retry | NeedsPerson):
             refused[message] = found
         elif found is None or isinstance(found, Broken):
-            if found is not None:
-                work.tally.items.append(RunItem(message, "error", found.sentence, record.key))
+            why = found.sentence if found else "The message was gone before its files were listed."
+            work.tally.items.append(RunItem(message, "error", why, record.key))
             ready.append(record)
         else:
-            ready.append(replace(record, attachments=tuple(_each(work, record, found))))
+            try:
+                ready.append(replace(record, attachments=tuple(_each(work, record, found))))
+            except (SlotTimeout, StorageUnavailable):
+                raise
+            except Unavailable as passing:
+                refused[message] = passing
             if work.late():
                 raise Unavailable("One job is not enough for this page.", 1)
     return refused
@@ -80,7 +90,9 @@ def _filed(work: Work, record: MailRecord, number: int, one: Attachment) -> File
         raise
     except TooLarge:
         return Filed(one, why=f"Larger than {policy.attachment_mb} MB.")
-    except (Retry, NeedsPerson, Gone, BadItem) as why:
+    except (Retry, NeedsPerson, Reset, Gone, BadItem, ForeignLink) as why:
+        if isinstance(why, Unavailable) and work.refused[work.mark(record.envelope.id)] < TRIES:
+            raise
         work.tally.items.append(
             RunItem(record.envelope.id, "error", f"A file of this mail could not be had. {why.sentence}", record.key)
         )

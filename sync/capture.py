@@ -70,6 +70,7 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
     """One page of old mail; the next page is a job of its own, so that mailboxes take turns."""
     if row.backfill == PAUSED:
         return
+    want = world.state.wanted(row.id, "mail-backfill")
     start, places = world.state.look(row.id, "mail")
     # Before all folders are known, what lies in those left out could not be told from the rest.
     opened = world.state.open(row.id, "mail-backfill") if start.get("started") else None
@@ -88,10 +89,11 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
         if cursor["done"]:
             # One delta round after the backfill: wanted before the cursor says that the backfill is over.
             world.state.want(row.id, "mail")
-            world.state.served(row.id, "mail-backfill", world.state.wanted(row.id, "mail-backfill").count)
             world.state.note(row, backfill="done")
         work.finish(cursor)
     if cursor["done"]:
+        # Served at last: whoever dies before this is found by what is still wanted, and only does the end again.
+        world.state.served(row.id, "mail-backfill", want.count)
         dispatch.put(world, "mail", replace(job, reason="backfilled"))
     else:
         dispatch.put(world, "mail-backfill", replace(job, reason="continued"))
@@ -105,7 +107,7 @@ def left_out(start: Mapping[str, Any], places: tuple[Place, ...]) -> set[str]:
 def _meet(work: Work) -> dict[str, Any]:
     """The first meeting with a mailbox: the moment from which deltas count."""
     cursor = {"opened": work.world.clock().isoformat(), "started": False, "tree": "", **folders.look(work)}
-    work.know(status="connected", backfill=work.row.backfill or "running")
+    work.know(status="connected")
     work.save(cursor)
     return cursor
 

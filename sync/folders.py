@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sync.errors import CursorGone, Gone
-from sync.listing import short
+from sync.errors import AccordError, CursorGone, Gone
 from sync.model import Folder, FolderRound, MailPage, RunItem
 from sync.page import capture
 from sync.state import Place
@@ -45,9 +44,10 @@ def walk(work: Work, cursor: dict[str, Any], places: dict[str, Place]) -> bool:
             before = places.get(place.folder)
             try:
                 place = _open(work, cursor, place)
-            except Gone:
+            except Gone as gone:
                 # Removed since it was listed, or not to be had for a moment: the next walk lists all and sees.
                 reached = ""
+                _lost(work, place, gone, listed=not cursor["tree"])
                 continue
             # It counts again: what lay in it all the while is old mail that no delta shows.
             cursor["relist"] = cursor.get("relist", 0) + int(before is not None and before.skipped)
@@ -117,13 +117,19 @@ def rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> b
             continue
         except CursorGone as lost:
             # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
-            work.tally.items.append(RunItem(f"folder {short(work, place.folder)}", "error", lost.sentence))
+            _lost(work, place, lost)
             cursor["tree"] = ""
             continue
         if not done:
             cursor["at"] = place.folder
             return False
     return True
+
+
+def _lost(work: Work, place: Place, lost: AccordError, listed: bool = True) -> None:
+    """An error row for a folder that cannot be had, unless it may be gone in truth: no full list has it yet."""
+    if listed:
+        work.tally.items.append(RunItem(f"folder {work.mark(place.folder)}", "error", lost.sentence))
 
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:

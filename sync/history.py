@@ -108,10 +108,13 @@ def history(world: World, job: Job, row: MailboxRow) -> None:
             with work.tally.only_news():
                 cursor["task"] = _step(work, cursor["task"], start, left_out(start, places))
             cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
+            if cursor["task"] is None:
+                # Rounds that came meanwhile: what is wanted by now is served when there is none.
+                cursor |= _task(world, start, cursor)
         done = cursor["task"] is None
-        if done:
-            world.state.served(row.id, "mail-history", want.count)
         work.finish(cursor)
+    if done:
+        world.state.served(row.id, "mail-history", want.count)
     if not done or world.state.wanted(row.id, "mail-history").count > want.count:
         dispatch.put(world, "mail-history", replace(job, reason="continued"))
 

@@ -58,13 +58,8 @@ def one_page(
         times = [known_time for one in page.items if (known_time := mark(one))]
         edge = min(times) if newest_first else max(times)
         moved["until" if newest_first else "since"] = edge.isoformat()
-        moved["edge"] = [short(work, one.id) for one in page.items if mark(one) in (edge, edge + SECOND)]
+        moved["edge"] = [work.mark(one.id) for one in page.items if mark(one) in (edge, edge + SECOND)]
     return moved
-
-
-def short(work: Work, message: str) -> str:
-    """A digest of an id: ids are long, and a thousand of them may share a second."""
-    return f"{work.world.keys.number('edge', message):016x}"
 
 
 def _received(one: Envelope) -> datetime | None:
@@ -87,4 +82,4 @@ def _unseen(work: Work, page: MailPage, place: Mapping[str, Any]) -> MailPage:
     seen = set(place["edge"])
     if not seen:
         return page
-    return replace(page, items=tuple(one for one in page.items if short(work, one.id) not in seen))
+    return replace(page, items=tuple(one for one in page.items if work.mark(one.id) not in seen))

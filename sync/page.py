@@ -95,7 +95,7 @@ def _weigh(
     """
     wait: Retry | NeedsPerson | None = None
     for message, why in refused.items():
-        mark = f"{work.world.keys.number('edge', message):016x}"
+        mark = work.mark(message)
         work.refused[mark] += 0 if isinstance(why, Throttled) else 1
         alone = isinstance(why, NeedsPerson) and answered
         if isinstance(why, Throttled):

@@ -102,8 +102,11 @@ class State:
 
     def add_mailbox(self, connection: str, address: str, owner: str = "") -> MailboxRow:
         """Put a mailbox in scope; adding it again changes nothing. `owner` is the CRM user's record key."""
-        row = MailboxRow(self._keys.of("mailbox", connection, fold(address)), connection, fold(address), owner)
-        values: dict[str, Value] = {"connection": connection, "address": row.address, "owner": owner, "status": "new"}
+        key = self._keys.of("mailbox", connection, fold(address))
+        # That the backfill runs is said here: a run that was overtaken would say it when it is done.
+        row = MailboxRow(key, connection, fold(address), owner, backfill="running")
+        values: dict[str, Value] = {"connection": connection, "address": row.address, "owner": owner}
+        values |= {"status": row.status, "backfill": row.backfill}
         try:
             self._tables.write(MAILBOXES, row.id[0], [Write("insert", row.id, values)])
         except Exists:

@@ -117,6 +117,10 @@ class Work:
         except LeaseLost:
             return
 
+    def mark(self, message: str) -> str:
+        """A message in a cursor: ids are long, and a thousand of them may stand there."""
+        return f"{self.world.keys.number('edge', message):016x}"
+
     def late(self) -> bool:
         """Whether this job should start nothing new; where it goes on, its lease lasts for the next step."""
         self.hold()
@@ -138,7 +142,8 @@ class Work:
         if self.tally.errors > self._logged:
             self.log()
         if cursor is not None:
-            self._cursor = cursor
+            # A copy: what a job changes in its cursor after this is not saved when it breaks off.
+            self._cursor = dict(cursor)
         self._lease = self.world.state.save(self._lease, cursor, places, dropped, release)
 
     def finish(self, cursor: Mapping[str, Any]) -> None:

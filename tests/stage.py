@@ -42,13 +42,22 @@ class Stage:
         self.clock = ManualClock(NOON)
         self.tenant = Tenant(NOON.date(), self.clock, switches or Switches())
         self.tenant.load(Firm("sample", ("firm.example",), tuple(FirmMailbox(one, one) for one in mailboxes), ()))
-        self.tables: Tables = MemoryTables()
-        self.blobs: Blobs = MemoryBlobs()
-        self.queue = MemoryQueue(self.clock)
+        self.tables: Tables
+        self.blobs: Blobs
+        self.queue: Any
+        self.tables, self.blobs, self.queue = self.storage()
         self.policy = policy
-        self.sessions = ThreadSessions(lambda: TenantAdapter(self.tenant))
+        self.sessions = self.open_sessions()
         self.world = self.a_worker()
         self.crm.save_contact("Rosa Client", [ROSA], "c" + "1" * 32)
+
+    def storage(self) -> tuple[Tables, Blobs, Any]:
+        """Tables, files and queues: in memory, unless another stage says otherwise."""
+        return MemoryTables(), MemoryBlobs(), MemoryQueue(self.clock)
+
+    def open_sessions(self) -> ThreadSessions:
+        """What leads to the tenant: nothing but a call, unless another stage says otherwise."""
+        return ThreadSessions(lambda: TenantAdapter(self.tenant))
 
     def a_worker(self, tables: Tables | None = None, queue: Queue | None = None) -> World:
         """A fresh process: nothing remembered but what is stored."""

@@ -31,7 +31,7 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
     "redirect": (302, "Found", "The answer lies elsewhere."),
 }
 DAMAGE = ("reset", "truncate", "connect_timeout", "timeout", "malformed", "html")
-ODD_PAGES = ("empty_page", "next_loop", "foreign_link", "item_again")
+ODD_PAGES = ("empty_page", "next_loop", "foreign_link", "item_again", "removed_stranger")
 
 # What the contract with Microsoft's schema leaves out: injected faults (recorded with their kind under "exempt", for a
 # batch part as "part:<kind>") and the 501 for what the tenant does not imitate.
@@ -51,7 +51,8 @@ class Fault:
     never made were not, any other damage comes after the work.
     Odd pages: `empty_page` is empty and its nextLink leads to the page that was asked for; `next_loop` is the page with
     a nextLink that leads to itself (once: a replayed page; for ever: a loop); `foreign_link` has its link on another
-    host; `item_again` begins with an item of the page before. `link` is where a foreign link or a redirect leads.
+    host; `item_again` begins with an item of the page before; `removed_stranger` tells that something is gone that was
+    never there. `link` is where a foreign link or a redirect leads.
     """
 
     match: str

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dev.tenant.exchange import Answer, Json
 from dev.tenant.faults import Fault
 
+# An id that no mailbox here ever gave out.
+STRANGER = "AAkA" + "c3RyYW5nZXI" * 10 + "A="
+
 
 def spoiled(fault: Fault, said: Answer, url: str, before: Json | None) -> Answer:
     """A page as the fault wants it; an answer that is no page stays. `url` is what was asked, `before` an item of the
@@ -21,6 +24,8 @@ def spoiled(fault: Fault, said: Answer, url: str, before: Json | None) -> Answer
             page = {**bare, "@odata.nextLink": url}
         case "foreign_link":
             page = {**bare, link: fault.link}
+        case "removed_stranger":
+            page = {**page, "value": [*page["value"], {"id": STRANGER, "@removed": {"reason": "deleted"}}]}
         case "item_again" if before is not None:
             page = {**page, "value": [before, *page["value"]]}
     return Answer(page, said.status, said.headers)

@@ -28,6 +28,7 @@ from sync.errors import (
     Throttled,
     Unavailable,
 )
+from sync.graph.wire import checked
 from sync.kinds.mail import AttachmentJson, MessageJson, read_attachment, read_body, read_envelope, read_folder
 from sync.model import Attachment, Body, Broken, Envelope, FolderRound, MailPage
 
@@ -78,9 +79,12 @@ def read_folder_page(answer: Answer) -> tuple[FolderRound, str | None]:
     """One page of the folder delta, and the link to the next page if there is one."""
     json = _object(answer, "the mail folders")
     rows = json.get("value") or []
-    folders = tuple(read_folder(row) for row in rows if "@removed" not in row)
-    removed = tuple(row["id"] for row in rows if "@removed" in row)
-    return FolderRound(folders, removed, json.get("@odata.deltaLink") or ""), json.get("@odata.nextLink")
+    try:
+        folders = tuple(read_folder(row) for row in rows if "@removed" not in row)
+        removed = tuple(row["id"] for row in rows if "@removed" in row)
+    except (TypeError, AttributeError, KeyError):
+        raise MalformedAnswer("Microsoft Graph listed a mail folder of another shape than documented.", 60) from None
+    return FolderRound(folders, removed, _link(json, "@odata.deltaLink") or ""), _link(json, "@odata.nextLink")
 
 
 def read_well_known(answers: Sequence[Answer], names: Sequence[str]) -> dict[str, str]:
@@ -112,9 +116,8 @@ def read_page(answer: Answer, what: str) -> MailPage:
         except (TypeError, AttributeError, KeyError):
             # Not the shape that Graph documents: this row alone cannot be read.
             broken.append(Broken(_name_of(row), "Microsoft Graph listed a message of another shape than documented."))
-    return MailPage(
-        tuple(items), tuple(removed), tuple(broken), json.get("@odata.nextLink"), json.get("@odata.deltaLink")
-    )
+    links = _link(json, "@odata.nextLink"), _link(json, "@odata.deltaLink")
+    return MailPage(tuple(items), tuple(removed), tuple(broken), *links)
 
 
 def read_message(answer: Answer) -> Envelope | None:
@@ -144,6 +147,12 @@ def read_attachments(answer: Answer, ids: Sequence[str]) -> dict[str, Part[tuple
         return tuple(read_attachment(cast(AttachmentJson, row)) for row in rows)
 
     return read_batch(answer, ids, listed)
+
+
+def _link(json: Mapping[str, Any], name: str) -> str | None:
+    """A link of a page, refused where it leads elsewhere: once remembered, it would be refused for ever."""
+    link = json.get(name)
+    return checked(str(link)) if link else None
 
 
 def _name_of(row: object) -> str:

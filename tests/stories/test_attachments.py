@@ -82,19 +82,56 @@ def test_the_policy_says_what_of_files_is_kept(stage, choice, files):
     assert all(one.file == "" for one in mail.files)
 
 
-@pytest.mark.parametrize("kind", ["unavailable", "timeout", "reset", "not_found", "forbidden"])
+def errors(stage: Stage):
+    """Records of the error items of all runs."""
+    items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+    return [item.record for item in items if item.outcome == "error"]
+
+
+@pytest.mark.parametrize("kind", ["not_found", "forbidden", "gone", "redirect"])
 def test_a_file_that_cannot_be_fetched_makes_an_error_row_and_stops_nothing(stage, kind):
     stage.mail(subject="Beside it", received=NOON - 2 * DAY)
     stage.tenant.faults.add(Fault(match=r"attachments/.*value", kind=kind))
 
     mail = captured(stage, PDF, LOGO)
 
-    errors = [
-        item for run in stage.world.log.runs() for item in stage.world.log.items(run.id) if item.outcome == "error"
-    ]
     assert [bool(one.file) for one in mail.files].count(False) == 1
-    assert [item.record for item in errors] == [mail.key]
+    assert errors(stage) == [mail.key]
     assert "Beside it" in stage.timeline()
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "timeout", "reset"])
+def test_a_file_that_cannot_be_fetched_for_a_moment_is_there_in_the_end(stage, kind):
+    stage.tenant.faults.add(Fault(match=r"attachments/.*value", kind=kind))
+
+    mail = captured(stage, PDF, LOGO)
+
+    assert [bool(one.file) for one in mail.files] == [True, True]
+    assert errors(stage) == []
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "timeout", "reset"])
+def test_a_file_that_never_comes_lets_its_mail_be_kept_without_it(stage, kind):
+    stage.mail(subject="Beside it", received=NOON - 2 * DAY)
+    stage.tenant.faults.add(Fault(match=r"attachments/.*value", kind=kind, times=None))
+    stage.mail(attachments=(PDF,), received=NOON - DAY, sent=NOON - DAY)
+    stage.add()
+
+    stage.settle(ticks=8)
+
+    mail = the_mail(stage)
+    assert [bool(one.file) for one in mail.files] == [False]
+    assert errors(stage) == [mail.key]
+    assert "Beside it" in stage.timeline()
+
+
+def test_a_mail_that_is_gone_before_its_files_were_listed_says_that_they_are_missing(stage):
+    stage.tenant.faults.add(Fault(match="part:GET .*attachments", kind="not_found"))
+
+    mail = captured(stage, PDF)
+
+    assert mail.files == ()
+    assert errors(stage) == [mail.key]
 
 
 def test_a_throttled_file_waits_and_is_there_in_the_end(stage):

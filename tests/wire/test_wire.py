@@ -80,6 +80,12 @@ def test_an_address_that_may_mean_something_in_a_search_is_not_searched_for(odd)
     assert not wire.searchable(odd)
 
 
+@pytest.mark.parametrize("row", [{"displayName": "no id"}, "no object", {"@removed": {"reason": "deleted"}}])
+def test_a_folder_of_another_shape_comes_back_later(row):
+    with pytest.raises(MalformedAnswer):
+        answers.read_folder_page(an_answer({"value": [row]}))
+
+
 def test_a_message_is_found_by_graphs_id_and_by_its_message_id():
     by_id, by_name = wire.message(USER, "AAMk="), wire.message(USER, "<o'neil@client.example>")
 

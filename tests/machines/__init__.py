@@ -1,0 +1,1 @@
+"""Faults by the thousand: generated cells, mutants that turn them red, and a machine of random mail."""

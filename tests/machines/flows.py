@@ -1,0 +1,168 @@
+"""What users do while something goes wrong: each flow is a name, what was there before, steps, and what must stand in
+the CRM at the end. A cycle of the host follows each step. A flow that is added here has all its cells by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from dev.firm import Attachment
+from dev.tenant.exchange import Request
+from dev.tenant.faults import Switches
+from tests.builders import NOON
+from tests.machines.world import HostedStage
+from tests.stage import ADA, BEN, ROSA
+
+UMA = "uma@client.example"
+PDF = Attachment("offer.pdf", "application/pdf", b"%PDF-1.4 an offer")
+PLAIN, PAGE = Switches(), Switches(page_size_cap=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """`expected` are the subjects on Rosa's timeline when all is well, in any order; `beside` those that do not depend
+    on Ada's mailbox, which is the one that lasting faults strike. `lasting` is False where another flow calls the same
+    routes from the same state."""
+
+    name: str
+    prepare: Callable[[HostedStage], None]
+    steps: tuple[Callable[[HostedStage], None], ...]
+    expected: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    mailboxes: tuple[str, ...] = (ADA, BEN)
+    switches: Switches = PLAIN
+    lasting: bool = True
+
+    def stage(self) -> HostedStage:
+        """A stage on which everything is as it was before, watched from now on."""
+        stage = HostedStage(self.switches, self.mailboxes)
+        stage.crm.save_contact("Uma Client", [UMA], "c" + "2" * 32)
+        self.prepare(stage)
+        stage.watch()
+        return stage
+
+
+# -- live
+
+
+def _in_scope(stage: HostedStage) -> None:
+    _arrives(stage, ADA, -1440, subject="old")
+    for address in (ADA, BEN):
+        stage.add(address)
+    stage.tick()
+    stage.drain()
+
+
+def _mail_arrives(stage: HostedStage) -> None:
+    ada = stage.tenant.user(ADA)
+    _arrives(stage, ADA, 6, subject="with a file", attachments=(PDF,))
+    for address in (ADA, BEN):
+        _arrives(stage, address, 7, subject="to both", to=(ADA, BEN), message_id="<both@client.example>")
+    _arrives(stage, BEN, 7, subject="out", author=BEN, to=(ROSA,), bcc=(UMA,), folder="sentitems")
+    _arrives(stage, ADA, 8, subject="no contact", author="somebody@else.example")
+    ada.add_folder("Clients", "inbox")
+    _arrives(stage, ADA, 9, subject="in a new folder", folder="inbox/Clients")
+    old = next(one.id for one in ada.messages.values() if one.mail.subject == "old")
+    ada.move(old, "archive")
+
+
+def _arrives(stage: HostedStage, address: str, minutes: int, **fields: Any) -> None:
+    """A mail with a time of its own: when it comes does not depend on what struck before."""
+    when = NOON + timedelta(minutes=minutes)
+    given = {"author": ROSA, "to": (address,), "body": "<p>Dear all</p>", "received": when, "sent": when}
+    named = f"<{fields['subject'].replace(' ', '-')}@client.example>"
+    stage.tenant.user(address).deliver(**{**given, "message_id": named, **fields})
+
+
+# -- backfill
+
+
+def _old_mail(stage: HostedStage) -> None:
+    for number in range(7):
+        files = (PDF,) if number == 2 else ()
+        # The first page ends between two mails of one second.
+        day = 5 if number == 3 else number + 1
+        _arrives(stage, ADA, -1440 * day, subject=f"old {number}", attachments=files)
+    _arrives(stage, ADA, -1440, subject="no contact", author="somebody@else.example")
+    stage.add()
+
+
+def _nothing(stage: HostedStage) -> None:
+    """The host is enough."""
+
+
+# -- a mail that cannot be read
+
+
+def _ada_in_scope(stage: HostedStage) -> None:
+    stage.add()
+    stage.tick()
+    stage.drain()
+
+
+def _two_mails(stage: HostedStage) -> None:
+    _arrives(stage, ADA, 6, subject="unreadable")
+    _arrives(stage, ADA, 7, subject="beside it")
+
+
+# -- a mailbox is removed
+
+
+def _licence_ends(stage: HostedStage) -> None:
+    """In the middle of Ada's round, when she has shown her folders and not yet her mail."""
+    _arrives(stage, ADA, 6, subject="never seen")
+    _arrives(stage, BEN, 6, subject="beside it")
+
+    def strike(request: Request) -> None:
+        if "messages/delta" in request.url and stage.tenant.find(ADA).id in request.url:
+            stage.tenant.before.remove(strike)
+            stage.tenant.remove_licence(ADA)
+
+    stage.tenant.before.append(strike)
+
+
+def _more_for_ben(stage: HostedStage) -> None:
+    _arrives(stage, BEN, 12, subject="and on")
+
+
+FLOWS: dict[str, Flow] = {
+    flow.name: flow
+    for flow in (
+        Flow(
+            "live",
+            _in_scope,
+            (_mail_arrives,),
+            ("old", "with a file", "to both", "out", "in a new folder"),
+            ("to both", "out"),
+        ),
+        Flow(
+            "backfill",
+            _old_mail,
+            (_nothing,),
+            tuple(f"old {number}" for number in range(7)),
+            (),
+            (ADA,),
+            PAGE,
+        ),
+        Flow(
+            "unreadable",
+            _ada_in_scope,
+            (_two_mails,),
+            ("beside it",),
+            mailboxes=(ADA,),
+            switches=Switches(one_message_without_id=True),
+            lasting=False,
+        ),
+        Flow(
+            "removed",
+            _in_scope,
+            (_licence_ends, _more_for_ben),
+            ("old", "beside it", "and on"),
+            ("beside it", "and on"),
+            lasting=False,
+        ),
+    )
+}

@@ -1,0 +1,225 @@
+"""The product with exactly one of its rules switched off: what protects from a fault is shown by its absence."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sync import attachments, capture, fanout, jobs, page
+from sync.crm import records
+from sync.crm.mails import Mails
+from sync.graph import wire
+from sync.state import State
+from sync.work import Work
+from tests.stage import DOES
+
+Patch = pytest.MonkeyPatch
+Off = Callable[[Patch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A rule, how it is switched off, and the cells among which somebody notices: a pattern searched in their ids."""
+
+    rule: str
+    off: Off
+    cells: str
+
+
+def rewritten(owner: Any, name: str, *changes: tuple[str, str]) -> Off:
+    """Switches a rule off by rewriting the lines that are the rule. It fails where they do not stand there any more."""
+
+    def off(patch: Patch) -> None:
+        function = getattr(owner, name)
+        text = textwrap.dedent(inspect.getsource(function))
+        for old, new in changes:
+            assert old in text, f"{name} does not say {old!r} any more: say in tests/machines/mutants.py what it says."
+            text = text.replace(old, new, 1)
+        made: dict[str, Any] = {}
+        space = vars(owner) if isinstance(owner, ModuleType) else vars(inspect.getmodule(function))
+        exec("from __future__ import annotations\n" + text, space, made)  # noqa: S102 - our own source, one line of it changed
+        patch.setattr(owner, name, made[name])
+        for queue in [queue for queue, does in DOES.items() if does is function]:
+            patch.setitem(DOES, queue, made[name])
+
+    return off
+
+
+def replaced(owner: Any, name: str, by: Any) -> Off:
+    """Switches a rule off by putting something else in its place."""
+    return lambda patch: patch.setattr(owner, name, by)
+
+
+def all_of(*many: Off) -> Off:
+    """Two places that say the same rule."""
+
+    def off(patch: Patch) -> None:
+        for one in many:
+            one(patch)
+
+    return off
+
+
+MUTANTS = (
+    Mutant(
+        "the place is saved after what it covers is stored",
+        rewritten(
+            capture,
+            "_reached",
+            (
+                "    capture(work, page, known=True)",
+                """\
+    work.save(places=[replace(place, next=page.next or '', link=page.delta or place.link)])
+    capture(work, page, known=True)""",
+            ),
+        ),
+        r"live-crash-before-\d+-CrmTimeline-lost",
+    ),
+    Mutant(
+        "the folder tree's place is saved after new folders were opened",
+        rewritten(
+            capture,
+            "_walk_tree",
+            ("    present = {", "    work.save({**cursor, 'tree': tree.cursor})\n    present = {"),
+        ),
+        r"live-503-at-\d+-delta-open",
+    ),
+    Mutant(
+        "the lease is taken by one worker alone",
+        rewritten(
+            State,
+            "open",
+            ('_moment(held.values["until"]) > now', "False"),
+            ('Write("replace", key, values, held.version) if held', 'Write("replace", key, values) if held'),
+        ),
+        r"live-zombie-before-\d+-AccordState",
+    ),
+    Mutant(
+        "a cursor is saved under the lease's version",
+        all_of(
+            rewritten(
+                State, "_save", ('Write("replace", key, values, lease.version)', 'Write("replace", key, values)')
+            ),
+            rewritten(State, "save", ("if lease.until <= self._clock():", "if False:")),
+        ),
+        r"live-zombie-before-\d+-CrmRecords",
+    ),
+    Mutant(
+        "the sighting is inserted, so that a second time is noticed",
+        rewritten(records, "sighting_write", ('Write("insert"', 'Write("merge"')),
+        r"live-crash-after-\d+-CrmRecords-redelivered",
+    ),
+    Mutant(
+        "a timeline that was not completed is completed",
+        replaced(Mails, "_missing", lambda *_: set()),
+        r"live-crash-before-\d+-CrmTimeline-lost",
+    ),
+    Mutant(
+        "a copy without its timeline does not count as known",
+        rewritten(Mails, "known", ("and not self._missing(key, seen.time, seen.people)", "")),
+        r"live-crash-before-\d+-CrmTimeline-lost",
+    ),
+    Mutant(
+        "an error stands in the log before the place passes it",
+        rewritten(Work, "save", ("if self.tally.errors > self._logged:", "if False:")),
+        r"unreadable-crash-before-\d+-AccordRuns-lost",
+    ),
+    Mutant(
+        "what was refused for a moment is asked again",
+        replaced(page, "_weigh", lambda *_: None),
+        r"live-part-1-429-at-\d+-batch-bodies",
+    ),
+    Mutant(
+        "a file that was refused for a moment is asked again",
+        replaced(attachments, "TRIES", 0),
+        r"live-(503|timeout)-at-\d+-file",
+    ),
+    Mutant(
+        "a lost delta is opened again",
+        rewritten(capture, "_round", ("except CursorGone:", "except ZeroDivisionError:")),
+        r"live-all-deltas-lost-at-\d+-folders-again",
+    ),
+    Mutant(
+        "a lost folder tree is listed again",
+        rewritten(capture, "_walk_tree", ("except CursorGone:", "except ZeroDivisionError:")),
+        r"live-all-deltas-lost-at-\d+-folders-again",
+    ),
+    Mutant(
+        "after a folder was gone all folders are listed again",
+        rewritten(capture, "_rounds", ('            cursor["tree"] = ""\n', "")),
+        r"live-404-at-\d+-delta$",
+    ),
+    Mutant(
+        "the edge of old mail is asked again with the second behind it",
+        rewritten(capture, "_slice", ("until + SECOND, newest_first)", "until - SECOND, newest_first)")),
+        r"backfill-message-twice-0",
+    ),
+    Mutant(
+        "the backfill is wanted before the start is over",
+        rewritten(capture, "live", ('world.state.want(row.id, "mail-backfill")', "pass")),
+        r"backfill-message-dropped-\d+-backfill-mail",
+    ),
+    Mutant(
+        "what breaks off saves the cursor as it last was",
+        rewritten(Work, "save", ("self._cursor = dict(cursor)", "self._cursor = cursor")),
+        r"backfill-outage-before-\d+-AccordWanted",
+    ),
+    Mutant(
+        "a backfill is served after its cursor says so",
+        rewritten(
+            capture,
+            "backfill",
+            (
+                "        work.finish(cursor)",
+                "            world.state.served(row.id, 'mail-backfill', want.count)\n        work.finish(cursor)",
+            ),
+        ),
+        r"backfill-crash-before-\d+-AccordRuns",
+    ),
+    Mutant(
+        "a run that was overtaken cannot say that the backfill runs",
+        rewritten(
+            capture, "_meet", ('work.know(status="connected")', 'work.know(status="connected", backfill="running")')
+        ),
+        r"backfill-zombie-before-\d+-AccordMailboxes",
+    ),
+    Mutant(
+        "a job that got lost is found by what is wanted",
+        rewritten(fanout, "wanted", (" or now - want.queued > patience", "")),
+        r"backfill-message-dropped-\d+-backfill-mail",
+    ),
+    Mutant(
+        "a blocked mailbox is tried again by the hour",
+        rewritten(
+            fanout,
+            "polled",
+            ("        every = max(", "        if row.status == 'blocked':\n            continue\n        every = max("),
+        ),
+        r"live-403-at-\d+-delta-open",
+    ),
+    Mutant(
+        "no link that leads elsewhere is remembered",
+        replaced(wire, "checked", lambda link: link),
+        r"live-foreign-link-at-\d+-delta-open",
+    ),
+    Mutant(
+        "nothing is asked while Microsoft said wait, and a stream has one chain of jobs",
+        all_of(
+            replaced(fanout, "waiting", lambda *_: False),
+            replaced(jobs, "waiting", lambda *_: False),
+            rewritten(jobs, "_one", ("job.ticket < want.ticket", "False")),
+        ),
+        r"live-lasting-429-wait-(file|batch-files)",
+    ),
+    Mutant(
+        "a message that was given up is in the log",
+        replaced(jobs, "poisoned", lambda *_: None),
+        r"live-message-halved",
+    ),
+)
