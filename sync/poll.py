@@ -4,8 +4,8 @@
 2. Delivered twice or late it asks again, by the rows of now: what is no longer idle is left to its own jobs.
 3. A mailbox that Microsoft does not answer for now (429) is noted to wait, and left for the slot after that.
    Refused in any other way it gets a live job, which knows how to say it.
-4. Where nothing is answered, the connection waits as told. The shard goes back once; then the slots that follow ask
-   anyway, and no message stays for ever.
+4. Where nothing is answered, the connection waits as told. The shard goes back once; refused again, each mailbox gets
+   its live job, which says what is wrong.
 """
 
 from __future__ import annotations
@@ -51,8 +51,12 @@ def poll_idle(world: World, text: str) -> None:
         answers = dict.fromkeys((row.id for row in rows if row.id not in answers), True) | answers
     for row in rows:
         _act(world, row, answers.get(row.id, False))
-    if wait is not None:
-        _back(world, job, [row.id for row in rows if row.id not in answers], wait.after)
+    left = [row for row in rows if row.id not in answers]
+    if wait is not None and job.reason != AGAIN:
+        _back(world, job, [row.id for row in left], wait.after)
+    elif wait is not None and not isinstance(wait, Throttled):
+        for row in left:
+            _act(world, row, wait)
 
 
 def _rows(world: World, job: Job) -> list[MailboxRow]:

@@ -99,11 +99,11 @@ def test_a_file_of_100_mb_goes_into_the_storage_and_is_never_held(azure: Storage
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    (file,) = [
+    (file,) = {
         filed.file
-        for mail in (stage.crm.mail(key.rpartition("|")[2]) for _, key in stage.rows()["CrmTimeline"])
+        for mail in (stage.crm.mail(key.split("|")[2]) for _, key in stage.rows()["CrmTimeline"])
         for filed in (mail.files if mail else ())
-    ]
+    }
     stored = azure.blobs.get(file)
     assert peak < 24 * MEGABYTE
     assert stored is not None

@@ -136,7 +136,7 @@ def test_each_call_is_one_request(blobs: Blobs, meter: Meter) -> None:
     blobs.get("a", unless=version)
     blobs.delete("a")
 
-    assert meter.counts() == {"blobs": 4, "blobs_bytes": 3}
+    assert meter.counts() == {"blobs": 4, "blobs_writes": 2, "blobs_bytes": 3}
 
 
 def test_a_file_may_come_piece_by_piece(storage: Storage) -> None:

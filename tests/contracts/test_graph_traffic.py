@@ -49,7 +49,9 @@ def test_a_whole_life_of_two_mailboxes_passes_microsofts_schema(switches):
     stage.world.state.add_mailbox(stage.tenant.tenant_id, "nobody@firm.example")
     stage.settle(ticks=1)
 
-    exchanges = [one for one in stage.tenant.exchanges if "graph.microsoft.com" in one["url"]]
+    # The token of yesterday is refused once: what stands in such an answer is no batch.
+    graph = [one for one in stage.tenant.exchanges if "graph.microsoft.com" in one["url"]]
+    exchanges = [one for one in graph if one["status"] != 401]
     found = check(exchanges)
     stage.close()
 

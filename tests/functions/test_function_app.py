@@ -23,9 +23,12 @@ EXPECTED = {
     "tick": ("timerTrigger", "%SYNC_TICK%"),
     "sync_mail": ("queueTrigger", "sync-mail"),
     "backfill_mail": ("queueTrigger", "backfill-mail"),
+    "history_mail": ("queueTrigger", "history-mail"),
     "poll_idle": ("queueTrigger", "poll-idle"),
+    "purge": ("timerTrigger", "0 23 2 * * *"),
     "poisoned_sync_mail": ("queueTrigger", "sync-mail-poison"),
     "poisoned_backfill_mail": ("queueTrigger", "backfill-mail-poison"),
+    "poisoned_history_mail": ("queueTrigger", "history-mail-poison"),
     "poisoned_poll_idle": ("queueTrigger", "poll-idle-poison"),
     "http": ("httpTrigger", "{*path}"),
 }

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sync import attachments, capture, fanout, jobs, page
+from sync import attachments, capture, fanout, folders, jobs, listing, page
 from sync.crm import records
 from sync.crm.mails import Mails
-from sync.graph import wire
+from sync.graph import answers
 from sync.state import State
 from sync.work import Work
 from tests.stage import DOES
@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "the place is saved after what it covers is stored",
         rewritten(
-            capture,
+            folders,
             "_reached",
             (
                 "    capture(work, page, known=True)",
@@ -84,9 +84,9 @@ MUTANTS = (
     Mutant(
         "the folder tree's place is saved after new folders were opened",
         rewritten(
-            capture,
-            "_walk_tree",
-            ("    present = {", "    work.save({**cursor, 'tree': tree.cursor})\n    present = {"),
+            folders,
+            "walk",
+            ("    changed: dict", "    work.save({**cursor, 'tree': tree.cursor})\n    changed: dict"),
         ),
         r"live-503-at-\d+-delta-open",
     ),
@@ -142,22 +142,22 @@ MUTANTS = (
     ),
     Mutant(
         "a lost delta is opened again",
-        rewritten(capture, "_round", ("except CursorGone:", "except ZeroDivisionError:")),
+        rewritten(folders, "_round", ("except CursorGone:", "except ZeroDivisionError:")),
         r"live-all-deltas-lost-at-\d+-folders-again",
     ),
     Mutant(
         "a lost folder tree is listed again",
-        rewritten(capture, "_walk_tree", ("except CursorGone:", "except ZeroDivisionError:")),
+        rewritten(folders, "_tree", ("except CursorGone:", "except ZeroDivisionError:")),
         r"live-all-deltas-lost-at-\d+-folders-again",
     ),
     Mutant(
         "after a folder was gone all folders are listed again",
-        rewritten(capture, "_rounds", ('            cursor["tree"] = ""\n', "")),
+        rewritten(folders, "rounds", ('            cursor["tree"] = ""\n', "")),
         r"live-404-at-\d+-delta$",
     ),
     Mutant(
         "the edge of old mail is asked again with the second behind it",
-        rewritten(capture, "_slice", ("until + SECOND, newest_first)", "until - SECOND, newest_first)")),
+        rewritten(listing, "one_page", ("until + SECOND, newest_first)", "until - SECOND, newest_first)")),
         r"backfill-message-twice-0",
     ),
     Mutant(
@@ -205,7 +205,7 @@ MUTANTS = (
     ),
     Mutant(
         "no link that leads elsewhere is remembered",
-        replaced(wire, "checked", lambda link: link),
+        replaced(answers, "checked", lambda link: link),
         r"live-foreign-link-at-\d+-delta-open",
     ),
     Mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sync.storage import QUEUES
 from tests.machines.cells import Cell
 from tests.machines.flows import Flow
 from tests.machines.record import Ending, Recording, doubled, ending, errors, gaps, recording
@@ -14,7 +15,7 @@ from tests.stage import ADA
 CYCLES = 3
 HOUR = 3600.0
 # What a cycle in which nothing happens may write.
-QUIET = {"AccordState", "message-sync-mail"}
+QUIET = {"AccordState", "message-sync-mail", "message-poll-idle"}
 # Signing in again, looking at the folders again: what a new worker may ask beside twice what was asked before.
 MORE_CALLS = 8
 
@@ -50,7 +51,7 @@ def _lasting(cell: Cell, made: Recording, stage: HostedStage) -> list[str]:
     for _ in range(2):
         stage.cycle()
     wrong = _said(cell, made, stage) + ([] if cell.shared else _beside(made, stage))
-    if len(stage.calls) > 4 * (len(made.calls) + 2 * made.idle) + 20:
+    if len(stage.calls) > 4 * (len(made.calls) + 2 * made.idle) + 40:
         wrong.append(f"{len(stage.calls)} calls while it lasted, {len(made.calls)} without it.")
     stage.tenant.faults.clear()
     if cell.restarts:
@@ -149,7 +150,7 @@ def _always(cell: Cell, stage: HostedStage) -> list[str]:
         wrong += [f"{len(stage.parked)} were given up, {logged} are in the log."] if logged != len(stage.parked) else []
     elif not cell.parks and (found := [why for _, why in errors(stage) if "without an id" not in why]):
         wrong.append(f"The log has errors: {found}")
-    for queue in ("sync-mail", "backfill-mail"):
+    for queue in QUEUES:
         left = [*stage.queue.messages(queue), *stage.queue.waiting(queue)]
         wrong += [f"{queue} holds {len(left)} messages."] if left else []
     return wrong

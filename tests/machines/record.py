@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from dev.tenant.exchange import Request
-from sync.capture import progress
 from sync.crm.records import read_attachments
 from sync.keys import BUCKETS
+from sync.progress import progress
 from tests.machines.flows import FLOWS, Flow
 from tests.machines.world import Effect, HostedStage
 
@@ -126,9 +126,9 @@ def ending(stage: HostedStage) -> Ending:
             values = {name: value for name, value in row.values.items() if name != "conversation"}
             records.setdefault(key, {})[part or "r"] = values
     for row in stage.tables.scan("CrmTimeline"):
-        person, _, rest = row.key.partition("|")
+        person, _, key, *only = row.key.split("|")
         values = {name: value for name, value in row.values.items() if name != "mailbox"}
-        records.setdefault(rest.rpartition("|")[2], {})[f"timeline {person}"] = {**values, "at": row.key}
+        records.setdefault(key, {})[" ".join(("timeline", person, *only))] = {**values, "at": row.key}
     for key, rows in records.items():
         rows["feed"] = feed[key]
         for name, file in _files(rows):

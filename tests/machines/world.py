@@ -14,11 +14,11 @@ from dev.memory import MemoryQueue
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.exchange import Request
 from dev.tenant.faults import Switches
-from sync import fanout, jobs
+from sync import fanout, jobs, poll
 from sync.errors import AccordError, TooLarge
 from sync.graph.session import ThreadSessions
 from sync.ports import Blobs, Row, Tables, Write
-from sync.storage import POISON
+from sync.storage import POISON, QUEUES
 from tests.stage import ADA, BEN, DOES, Stage, Stopped
 
 Strike = Callable[[], None]
@@ -240,7 +240,7 @@ class HostedStage(Stage):
     def drain(self) -> None:
         """Deliver what is visible until nothing is."""
         for _ in range(MOST_JOBS):
-            if not sum(map(self._deliver_one, DOES)):
+            if not sum(map(self._deliver_one, QUEUES)):
                 return
         raise AssertionError("The queues never get empty.")
 
@@ -267,7 +267,10 @@ class HostedStage(Stage):
             if self.doomed[text]:
                 self.doomed[text] -= 1
                 raise OSError("Out of memory.")
-            jobs.work(self.world, queue, text, DOES[queue])
+            if queue == poll.QUEUE:
+                poll.poll_idle(self.world, text)
+            else:
+                jobs.work(self.world, queue, text, DOES[queue])
         except Stopped:
             self.world = self.a_worker()
             if not self.lost:
