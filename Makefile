@@ -34,7 +34,7 @@ ifdef ARGS
 	@$(PY) -m pytest $(ARGS)
 else
 	@$(PY) -m pytest $(PARALLEL) --cov --cov-report=term tests/core tests/wire
-	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web
+	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web tests/machines
 endif
 
 check: $(TOOLS) ## style, format and types
@@ -46,7 +46,7 @@ bench: $(TOOLS) $(AZURITE) ## the figures of docs/performance.md, as a table and
 	@exec $(PY) -m bench $(ARGS)
 
 soak: $(TOOLS) $(AZURITE) ## the generated tests with many more examples: minutes, not seconds
-	@SOAK=1 HYPOTHESIS_PROFILE=soak $(PY) -m pytest tests/core tests/contracts $(ARGS)
+	@SOAK=1 HYPOTHESIS_PROFILE=soak $(PY) -m pytest tests/core tests/contracts tests/machines $(ARGS)
 
 lock: $(TOOLS) ## resolve the pinned requirements again after an edit of requirements/*.in (UPGRADE=1 takes newer releases)
 	@for one in 'runtime.in requirements.txt 3.11' 'dev.in requirements/dev.txt 3.11' \

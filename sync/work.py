@@ -141,10 +141,10 @@ class Work:
         """Write under the lease and renew it; raises LeaseLost. No place passes an error that is not in the log yet."""
         if self.tally.errors > self._logged:
             self.log()
-        if cursor is not None:
-            # A copy: what a job changes in its cursor after this is not saved when it breaks off.
-            self._cursor = dict(cursor)
         self._lease = self.world.state.save(self._lease, cursor, places, dropped, release)
+        if cursor is not None:
+            # What a job that breaks off saves again: never what failed to be saved, nor what it changed after this.
+            self._cursor = dict(cursor)
 
     def finish(self, cursor: Mapping[str, Any]) -> None:
         """The last save of a job that did what it could: nothing is left to come again."""

@@ -9,9 +9,10 @@ H deltas that are lost, lead nowhere, or tell things twice
 L a route of one mailbox that is refused until somebody mends it
 
 What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
- 1. After an effect is before the next one, so after it every second crash and outage runs.
- 2. Of a call whose name the flow made before, every third answer runs.
- 3. A lasting fault runs with one answer of each class of errors, and not in a flow whose routes another one has.
+ 1. After an effect is before the next one: crashes after one run for messages alone, every second outage runs.
+ 2. Of the ticks of a flow, which all write when they were, the first runs.
+ 3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs.
+ 4. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls.
 """
 
 from __future__ import annotations
@@ -102,11 +103,12 @@ def cells(flow: str) -> tuple[Cell, ...]:
     """All cells of a flow."""
     made = recording(flow)
     found: list[Cell] = []
+    ticks = [number for number, effect in enumerate(made.effects) if effect.name == "tick"]
     for number, effect in enumerate(made.effects):
-        found += _of_effect(flow, number, effect)
-    names: set[str] = set()
+        found += [replace(one, soak=one.soak or number in ticks[1:]) for one in _of_effect(flow, number, effect)]
+    names = set() if made.flow.lasting else {call.name for call in made.calls}
     for number, call in enumerate(made.calls):
-        found += _every(3, number, _of_call(flow, number, call)) if call.name in names else _of_call(flow, number, call)
+        found += _every(6, number, _of_call(flow, number, call)) if call.name in names else _of_call(flow, number, call)
         names.add(call.name)
     for number, queue in enumerate(made.messages):
         found += _of_message(flow, number, queue)
@@ -121,9 +123,9 @@ def all_cells(soak: bool) -> list[Cell]:
 
 
 def _every(nth: int, first: int, many: Iterator[Cell]) -> Iterator[Cell]:
-    """Every `nth` cell, beginning elsewhere each time; a zombie always runs."""
+    """Every `nth` cell, beginning elsewhere each time."""
     for place, cell in enumerate(many, first):
-        yield replace(cell, soak=place % nth != 0 and "zombie" not in cell.id)
+        yield replace(cell, soak=place % nth != 0)
 
 
 # -- A, E: effects
@@ -134,11 +136,11 @@ def _of_effect(flow: str, number: int, effect: Effect) -> Iterator[Cell]:
     for lost in (False, True):
         end = "lost" if lost else "redelivered"
         yield Cell(f"{flow}-crash-before-{at}-{end}", flow, _strike("before", number, HostedStage.killed, lost))
-        soak = number % 2 == lost
+        soak = lost or not effect.name.startswith("message")
         arm = _strike("after", number, HostedStage.killed, lost)
         yield Cell(f"{flow}-crash-after-{at}-{end}", flow, arm, soak=soak)
-    yield Cell(f"{flow}-outage-before-{at}", flow, _strike("before", number, _outage), soak=number % 2 == 1)
-    yield Cell(f"{flow}-outage-after-{at}", flow, _strike("after", number, _outage), soak=number % 2 == 0)
+    yield Cell(f"{flow}-outage-before-{at}", flow, _strike("before", number, HostedStage.cut_off), soak=number % 2 == 1)
+    yield Cell(f"{flow}-outage-after-{at}", flow, _strike("after", number, HostedStage.cut_off), soak=number % 2 == 0)
     yield Cell(f"{flow}-zombie-before-{at}", flow, _strike("before", number, HostedStage.overtaken))
     if effect.guarded:
         yield Cell(f"{flow}-stale-{at}", flow, _strike("before", number, _stale(effect)))
@@ -152,10 +154,6 @@ def _strike(when: str, number: int, strike: Callable[[HostedStage], None], lost:
         strikes[number] = lambda: strike(stage)
 
     return arm
-
-
-def _outage(stage: HostedStage) -> None:
-    raise OSError("The storage did not answer.")
 
 
 def _stale(effect: Effect) -> Callable[[HostedStage], None]:

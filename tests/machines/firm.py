@@ -6,7 +6,7 @@ when it came; it may stand beside whoever became one later. What once stood ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 ROOTS = ("inbox", "archive", "sentitems")
@@ -16,7 +16,7 @@ LEFT_OUT = ("deleteditems", "junkemail", "drafts")
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A mail in one mailbox. `people` are the contacts that must stand beside it, `perhaps` its other addresses. What
-    is `old` came before its mailbox was in scope."""
+    is `old` came before its mailbox was seen for the first time."""
 
     mailbox: str
     id: str
@@ -30,7 +30,10 @@ class Copy:
 
 @dataclass(slots=True)
 class Firm:
-    """Contacts by address, folders with their parents, the copies of mails, and what must and may be in the CRM."""
+    """Contacts by address, folders with their parents, the copies of mails, and what must and may be in the CRM.
+
+    `shown` are mails with a mailbox that must have shown them, `passed` the mailboxes whose old mail was read.
+    """
 
     contacts: dict[str, str] = field(default_factory=dict)
     folders: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -38,6 +41,7 @@ class Firm:
     must: dict[str, set[str]] = field(default_factory=dict)
     may: dict[str, set[str]] = field(default_factory=dict)
     shown: set[tuple[str, str]] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
 
     def concerned(self, addresses: Iterable[str]) -> frozenset[str]:
         """Contacts with one of these addresses, as of now."""
@@ -67,12 +71,13 @@ class Firm:
         for copy in self.copies.values():
             self._perhaps(copy)
 
-    def settled(self, scope: Iterable[str]) -> None:
+    def settled(self, scope: Collection[str]) -> None:
         """All that lies where people keep mail has been seen."""
         for copy in self.copies.values():
-            if copy.mailbox in scope and self._counts(copy) and copy.people:
+            if copy.mailbox in scope and self._counts(copy) and copy.people and not self._was_away(copy):
                 self.must.setdefault(copy.message_id, set()).update(copy.people)
                 self.shown.add((copy.message_id, copy.mailbox))
+        self.passed.update(scope)
 
     def wrong(self, found: Mapping[str, set[str]], sightings: set[tuple[str, str]]) -> list[str]:
         """What differs from people beside mails as found in the CRM."""
@@ -87,6 +92,11 @@ class Firm:
                 )
         said += [f"{mail} was never noted in {mailbox}." for mail, mailbox in sorted(self.shown - sightings)]
         return said
+
+    def _was_away(self, copy: Copy) -> bool:
+        """A known gap: mail from before the start that was taken out of a folder that is left out when the backfill had
+        passed. A delta tells of newer mail alone."""
+        return copy.old and copy.mailbox in self.passed and (copy.message_id, copy.mailbox) not in self.shown
 
     def _counts(self, copy: Copy) -> bool:
         return not copy.draft and self.is_kept(copy.mailbox, copy.folder)

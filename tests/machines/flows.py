@@ -36,13 +36,19 @@ class Flow:
     switches: Switches = PLAIN
     lasting: bool = True
 
-    def stage(self) -> HostedStage:
+    def stage(self, on: type[HostedStage] = HostedStage) -> HostedStage:
         """A stage on which everything is as it was before, watched from now on."""
-        stage = HostedStage(self.switches, self.mailboxes)
+        stage = on(self.switches, self.mailboxes)
         stage.crm.save_contact("Uma Client", [UMA], "c" + "2" * 32)
         self.prepare(stage)
         stage.watch()
         return stage
+
+
+def _goes_on(stage: HostedStage) -> None:
+    """Who lost his place in silence shows it now."""
+    for address in stage.scope:
+        _arrives(stage, address, 30, subject=f"afterwards to {address.partition('@')[0]}")
 
 
 # -- live
@@ -134,15 +140,15 @@ FLOWS: dict[str, Flow] = {
         Flow(
             "live",
             _in_scope,
-            (_mail_arrives,),
-            ("old", "with a file", "to both", "out", "in a new folder"),
-            ("to both", "out"),
+            (_mail_arrives, _goes_on),
+            ("old", "with a file", "to both", "out", "in a new folder", "afterwards to ada", "afterwards to ben"),
+            ("to both", "out", "afterwards to ben"),
         ),
         Flow(
             "backfill",
             _old_mail,
-            (_nothing,),
-            tuple(f"old {number}" for number in range(7)),
+            (_nothing, _goes_on),
+            (*(f"old {number}" for number in range(7)), "afterwards to ada"),
             (),
             (ADA,),
             PAGE,
@@ -150,8 +156,8 @@ FLOWS: dict[str, Flow] = {
         Flow(
             "unreadable",
             _ada_in_scope,
-            (_two_mails,),
-            ("beside it",),
+            (_two_mails, _goes_on),
+            ("beside it", "afterwards to ada"),
             mailboxes=(ADA,),
             switches=Switches(one_message_without_id=True),
             lasting=False,

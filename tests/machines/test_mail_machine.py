@@ -6,10 +6,19 @@ import os
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    multiple,
+    precondition,
+    rule,
+)
 
-from dev.tenant.faults import Fault
+from dev.tenant.faults import DAMAGE, Fault
 from tests.machines.firm import ROOTS, Copy, Firm
+from tests.machines.play import QUIET
 from tests.machines.record import doubled, gaps
 from tests.machines.world import HostedStage
 from tests.stage import ADA, BEN, ROSA
@@ -29,7 +38,12 @@ FAULTS = {
     "truncate": {},
     "unauthorized": {},
 }
-anywhere = st.integers(0, 60)
+AWAY = ("deleteditems", "junkemail")
+INTO = ("inbox", "inbox", "archive", "junkemail")
+PARENTS = ("inbox", "archive", "deleteditems")
+boxes = st.sampled_from(BOXES)
+authors = st.sampled_from((*OUTSIDE, COLLEAGUE))
+copied = st.sets(st.sampled_from(OUTSIDE), max_size=2)
 
 
 class MailMachine(RuleBasedStateMachine):
@@ -43,52 +57,48 @@ class MailMachine(RuleBasedStateMachine):
         self.stage = HostedStage()
         self.firm = Firm()
         self.scope: set[str] = set()
-        self.settled: set[str] = set()
         self.number = 0
+        self.worked = 0
         self.firm.contacts[ROSA] = "Rosa Client"
 
-    @initialize(ada=st.booleans())
-    def begin(self, ada: bool) -> None:
+    @initialize(scope=st.sampled_from(((ADA, BEN), (ADA,), ())))
+    def begin(self, scope: tuple[str, ...]) -> None:
         self.stage.watch()
-        if ada:
-            self.add_mailbox(ADA)
+        for box in scope:
+            self.add_mailbox(box)
+        self.contact_is_saved(("Uma", (UMA,)))
 
     # -- mail
 
-    @rule(
-        target=mails,
-        box=st.sampled_from(BOXES),
-        author=st.sampled_from((*OUTSIDE, COLLEAGUE)),
-        cc=st.sets(st.sampled_from(OUTSIDE), max_size=2),
-        folder=st.sampled_from(("inbox", "archive", "junkemail")),
-    )
-    def arrives(self, box: str, author: str, cc: set[str], folder: str) -> Copy:
-        return self._deliver(box, folder, author, [box], sorted(cc), [])
+    @rule(target=mails, many=st.lists(st.tuples(boxes, authors, copied, st.sampled_from(INTO)), min_size=1, max_size=4))
+    def mail_arrives(self, many: list[tuple[str, str, set[str], str]]) -> MultipleResults[Copy]:
+        return multiple(*(self._deliver(box, into, who, [box], sorted(cc), []) for box, who, cc, into in many))
 
-    @rule(author=st.sampled_from(OUTSIDE), cc=st.sets(st.sampled_from(OUTSIDE), max_size=1))
-    def arrives_at_both(self, author: str, cc: set[str]) -> None:
+    @rule(target=mails, author=st.sampled_from(OUTSIDE), cc=copied)
+    def mail_arrives_at_both(self, author: str, cc: set[str]) -> MultipleResults[Copy]:
         self.number += 1
-        for box in BOXES:
-            self._deliver(box, "inbox", author, [*BOXES], sorted(cc), [], self.number)
+        name = self.number
+        return multiple(*(self._deliver(box, "inbox", author, [*BOXES], sorted(cc), [], name) for box in BOXES))
 
-    @rule(
-        target=mails,
-        box=st.sampled_from(BOXES),
-        to=st.sampled_from((*OUTSIDE, COLLEAGUE, ADA, BEN)),
-        bcc=st.sets(st.sampled_from(OUTSIDE), max_size=1),
-    )
-    def is_sent(self, box: str, to: str, bcc: set[str]) -> Copy:
+    @rule(target=mails, box=boxes, to=st.sampled_from((*OUTSIDE, COLLEAGUE, ADA, BEN)), bcc=copied)
+    def mail_is_sent(self, box: str, to: str, bcc: set[str]) -> Copy:
         self.number += 1
-        if to in BOXES and to != box:
-            self._deliver(to, "inbox", box, [to], [], [], self.number)
-        return self._deliver(box, "sentitems", box, [to], [], sorted(bcc), self.number)
-
-    @rule(box=st.sampled_from(BOXES), to=st.sampled_from(OUTSIDE))
-    def is_drafted(self, box: str, to: str) -> None:
+        name = self.number
         self._deliver(box, "drafts", box, [to], [], [])
+        if to in BOXES and to != box:
+            self._deliver(to, "inbox", box, [to], [], [], name)
+        return self._deliver(box, "sentitems", box, [to], [], sorted(bcc), name)
 
     def _deliver(
-        self, box: str, folder: str, author: str, to: list[str], cc: list[str], bcc: list[str], number: int = 0
+        self,
+        box: str,
+        folder: str,
+        author: str,
+        to: list[str],
+        cc: list[str],
+        bcc: list[str],
+        number: int = 0,
+        path: str = "",
     ) -> Copy:
         if not number:
             self.number += 1
@@ -99,7 +109,7 @@ class MailMachine(RuleBasedStateMachine):
             to=to,
             cc=cc,
             bcc=bcc,
-            folder=folder,
+            folder=path or folder,
             message_id=name,
             subject=name,
             sent=now,
@@ -115,7 +125,7 @@ class MailMachine(RuleBasedStateMachine):
             self.firm.concerned(addresses),
             addresses,
             folder == "drafts",
-            box not in self.scope,
+            box not in self.firm.passed,
         )
         self.firm.put(copy)
         return copy
@@ -124,23 +134,29 @@ class MailMachine(RuleBasedStateMachine):
         """The mail as it lies now; None where it was purged, or where moving it now may well lose it: old mail of a
         mailbox whose backfill has not passed it."""
         copy = self.firm.copies.get((mail.mailbox, mail.id))
-        if copy is None or (copy.old and copy.mailbox not in self.settled):
+        if copy is None or (copy.old and copy.mailbox not in self.firm.passed):
             return None
         return copy
 
-    @rule(mail=mails, folder=st.sampled_from((*ROOTS, "deleteditems", "junkemail")))
-    def is_moved(self, mail: Copy, folder: str) -> None:
-        if (copy := self._now(mail)) is not None:
-            self._move(copy, folder)
-
-    @rule(mail=mails)
-    def is_moved_out_and_back(self, mail: Copy) -> None:
-        if (copy := self._now(mail)) is not None and copy.folder in ROOTS:
+    @rule(mail=mails, to=st.sampled_from((*ROOTS, *AWAY, "back", "purged", "opened")))
+    def mail_is_moved(self, mail: Copy, to: str) -> None:
+        copy = self._now(mail)
+        if copy is None:
+            return
+        box = self.stage.tenant.user(copy.mailbox)
+        if to == "opened":
+            box.mark_read(copy.id)
+        elif to == "purged":
+            box.purge(copy.id)
+            self.firm.gone(copy)
+        elif to == "back":
             self._move(copy, "deleteditems")
-            self._move(self.firm.copies[(copy.mailbox, copy.id)], copy.folder)
+            self._move(copy, copy.folder)
+        else:
+            self._move(copy, to)
 
     @rule(mail=mails, folder=folders)
-    def is_filed(self, mail: Copy, folder: tuple[str, str]) -> None:
+    def mail_is_filed(self, mail: Copy, folder: tuple[str, str]) -> None:
         copy = self._now(mail)
         if copy is not None and folder in self.firm.folders and folder[0] == copy.mailbox:
             self._move(copy, folder[1])
@@ -149,46 +165,38 @@ class MailMachine(RuleBasedStateMachine):
         self.stage.tenant.user(copy.mailbox).move(copy.id, folder)
         self.firm.moved(copy, folder)
 
-    @rule(mail=mails)
-    def is_purged(self, mail: Copy) -> None:
-        if (copy := self._now(mail)) is not None:
-            self.stage.tenant.user(copy.mailbox).purge(copy.id)
-            self.firm.gone(copy)
-
-    @rule(mail=mails)
-    def is_opened(self, mail: Copy) -> None:
-        if (copy := self.firm.copies.get((mail.mailbox, mail.id))) is not None:
-            self.stage.tenant.user(copy.mailbox).mark_read(copy.id)
-
     # -- folders
 
-    @rule(target=folders, box=st.sampled_from(BOXES), parent=st.sampled_from(("inbox", "archive", "deleteditems")))
-    def folder_is_made(self, box: str, parent: str) -> tuple[str, str]:
+    @rule(target=folders, box=boxes, parent=st.sampled_from(PARENTS), author=authors)
+    def folder_is_made(self, box: str, parent: str, author: str) -> tuple[str, str]:
         self.number += 1
         made = self.stage.tenant.user(box).add_folder(f"folder {self.number}", parent)
         self.firm.folders[(box, made)] = parent
+        self._deliver(box, made, author, [box], [], [], path=f"{parent}/folder {self.number}")
         return box, made
 
-    @rule(folder=folders)
-    def folder_is_renamed(self, folder: tuple[str, str]) -> None:
-        if folder in self.firm.folders:
+    @rule(folder=folders, to=st.sampled_from((*PARENTS, "renamed", "removed")))
+    def folder_is_changed(self, folder: tuple[str, str], to: str) -> None:
+        if folder not in self.firm.folders:
+            return
+        box, inside = self.stage.tenant.user(folder[0]), self._inside(folder)
+        if to == "renamed":
             self.number += 1
-            self.stage.tenant.user(folder[0]).rename_folder(folder[1], f"folder {self.number}")
-
-    @rule(folder=folders, parent=st.sampled_from(("inbox", "archive", "deleteditems")))
-    def folder_is_moved(self, folder: tuple[str, str], parent: str) -> None:
-        if folder in self.firm.folders:
-            self.stage.tenant.user(folder[0]).move_folder(folder[1], parent)
-            self.firm.folders[folder] = parent
+            box.rename_folder(folder[1], f"folder {self.number}")
+        elif any(self._now(copy) is None for copy in inside):
+            return
+        elif to == "removed":
+            box.remove_folder(folder[1])
+            for copy in inside:
+                self.firm.gone(copy)
+            del self.firm.folders[folder]
+        else:
+            box.move_folder(folder[1], to)
+            self.firm.folders[folder] = to
             self.firm.learned()
 
-    @rule(folder=folders)
-    def folder_is_removed(self, folder: tuple[str, str]) -> None:
-        if folder in self.firm.folders:
-            for copy in [one for one in self.firm.copies.values() if (one.mailbox, one.folder) == folder]:
-                self.firm.gone(copy)
-            self.stage.tenant.user(folder[0]).remove_folder(folder[1])
-            del self.firm.folders[folder]
+    def _inside(self, folder: tuple[str, str]) -> list[Copy]:
+        return [one for one in self.firm.copies.values() if (one.mailbox, one.folder) == folder]
 
     # -- people and mailboxes
 
@@ -202,63 +210,59 @@ class MailMachine(RuleBasedStateMachine):
         self.firm.contacts.update(dict.fromkeys(addresses, name))
         self.firm.learned()
 
-    @rule(box=st.sampled_from(BOXES))
+    @rule(box=boxes)
     def add_mailbox(self, box: str) -> None:
         with self.stage.unwatched():
             self.stage.add(box)
         self.scope.add(box)
 
-    # -- what goes wrong
+    # -- what goes wrong, while there is work
 
-    @rule(kind=st.sampled_from(sorted(FAULTS)), nth=st.integers(1, 12), times=st.integers(1, 2))
-    def microsoft_refuses(self, kind: str, nth: int, times: int) -> None:
-        self.stage.tenant.faults.add(Fault("graph.microsoft.com", kind, nth=nth, times=times, **FAULTS[kind]))
-
-    @rule(kind=st.sampled_from(("throttle", "unavailable", "server_error")), nth=st.integers(1, 3))
-    def microsoft_refuses_a_part(self, kind: str, nth: int) -> None:
-        self.stage.tenant.faults.add(Fault("part:messages", kind, nth=nth))
+    @rule(kind=st.sampled_from(sorted(FAULTS)), nth=st.integers(1, 10), times=st.integers(1, 3), part=st.booleans())
+    def microsoft_refuses(self, kind: str, nth: int, times: int, part: bool) -> None:
+        if part and kind in DAMAGE:
+            return
+        where = "part:messages" if part else "graph.microsoft.com"
+        nth = (nth + 2) // 3 if part else nth
+        self.stage.tenant.faults.add(Fault(where, kind, nth=nth, times=times, **FAULTS[kind]))
+        self.five_minutes()
 
     @rule()
     def deltas_are_lost(self) -> None:
         self.stage.tenant.drop_delta_states()
 
-    @rule(effect=anywhere, lost=st.booleans(), after=st.booleans())
-    def worker_is_killed(self, effect: int, lost: bool, after: bool) -> None:
-        effects = self.stage.effects
-        self.stage.lost = lost
-        strikes = effects.after if after else effects.before
-        strikes[len(effects.seen) + effect % 20] = self.stage.killed
+    @rule(effect=st.integers(0, 30), what=st.sampled_from(("killed", "overtaken", "cut off")), after=st.booleans())
+    def worker_is_struck(self, effect: int, what: str, after: bool) -> None:
+        stage = self.stage
+        stage.lost = effect % 2 == 0
+        strikes = stage.effects.after if after else stage.effects.before
+        strike = {"killed": stage.killed, "overtaken": stage.overtaken, "cut off": stage.cut_off}[what]
+        strikes[len(stage.effects.seen) + effect] = strike
+        self.five_minutes()
 
-    @rule(effect=anywhere)
-    def worker_is_overtaken(self, effect: int) -> None:
-        self.stage.effects.before[len(self.stage.effects.seen) + effect % 20] = self.stage.overtaken
-
-    @rule(what=st.sampled_from(("twice", "dropped", "delayed")))
-    def next_message_is(self, what: str) -> None:
+    @rule(what=st.sampled_from(("twice", "dropped", "delayed")), nth=st.integers(0, 2))
+    def message_is(self, what: str, nth: int) -> None:
         put = self.stage.queue.inner.put
-        self.stage.queue.twist[len(self.stage.queue.sent)] = {
+        self.stage.queue.twist[len(self.stage.queue.sent) + nth] = {
             "twice": lambda *given: (put(*given), put(*given))[0],
             "dropped": lambda *_: None,
             "delayed": lambda queue, text, _: put(queue, text, 90),
         }[what]
-
-    @rule(reversed=st.booleans())
-    def messages_come_in_order(self, reversed: bool) -> None:
-        self.stage.reversed = reversed
+        self.five_minutes()
 
     # -- time
 
-    @rule(seconds=st.sampled_from((1, 30, 61, 400)))
-    def time_passes(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from((1, 61, 400)), reversed=st.booleans())
+    def time_passes(self, seconds: int, reversed: bool) -> None:
         self.stage.clock.advance(seconds)
+        self.stage.reversed = reversed
 
     @rule()
-    def a_minute_of_work(self) -> None:
-        self.stage.clock.advance(60)
-        self.stage.tick()
-        self.stage.drain()
+    def five_minutes(self) -> None:
+        self.stage.cycle()
+        self.worked += 1
 
-    @precondition(lambda self: self.scope)
+    @precondition(lambda self: self.worked >= 3)
     @rule()
     def all_settles(self) -> None:
         stage = self.stage
@@ -268,19 +272,18 @@ class MailMachine(RuleBasedStateMachine):
             stage.clock.advance(HOUR)
         for _ in range(3):
             stage.cycle()
-        self.settled = set(self.scope)
+        self.worked = 0
         self.firm.settled(self.scope)
         seen = len(stage.effects.seen)
         stage.cycle()
-        written = {effect.name for effect in stage.effects.seen[seen:]} - {"AccordState", "message-sync-mail"}
+        written = {effect.name for effect in stage.effects.seen[seen:]} - QUIET
         assert self.firm.wrong(*in_the_crm(stage)) == []
         assert [*gaps(stage), *doubled(stage), *stage.bugs, *stage.harm, *stage.parked] == []
         assert not written, f"A cycle in which nothing happened wrote {sorted(written)}."
 
     def teardown(self) -> None:
         try:
-            if self.scope:
-                self.all_settles()
+            self.all_settles()
         finally:
             self.stage.close()
 

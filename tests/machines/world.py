@@ -101,7 +101,7 @@ class WatchedTables:
         """One group."""
         rows = tuple(write.key for write in writes)
         guarded = any(write.action == "insert" or write.version is not None for write in writes)
-        effect = Effect(table, rows, guarded)
+        effect = Effect("tick" if partition == "tick" else table, rows, guarded)
         done: dict[str, str] = self._effects.run(effect, lambda: self.inner.write(table, partition, writes))
         return done
 
@@ -155,9 +155,9 @@ class HostedStage(Stage):
     """A stage on which the host runs: messages come again after a failure and are parked at last, ticks come by the
     minute, and whoever is killed is replaced by a worker that knows nothing.
 
-    `lost` says that the message of a killed worker never comes again. `bugs` are errors that nobody raised on purpose,
-    `parked` the messages that were given up, `harm` what a worker wrote that had lost its lease, `said` the mailboxes
-    that were in trouble and said why.
+    `scope` are its mailboxes. `lost` says that the message of a killed worker never comes again. `bugs` are errors that
+    nobody raised on purpose, `parked` the messages that were given up, `harm` what a worker wrote that had lost its
+    lease, `said` (while `listening`) the mailboxes that were in trouble and said why.
     """
 
     def __init__(self, switches: Switches | None = None, mailboxes: tuple[str, ...] = (ADA, BEN)) -> None:
@@ -165,6 +165,7 @@ class HostedStage(Stage):
         self.calls: list[Request] = []
         self.before_call: dict[int, Strike] = {}
         self.after_call: dict[int, Strike] = {}
+        self.scope = mailboxes
         self.lost = False
         self.reversed = False
         self.doomed: Counter[str] = Counter()
@@ -172,6 +173,7 @@ class HostedStage(Stage):
         self.bugs: list[str] = []
         self.parked: list[str] = []
         self.harm: list[str] = []
+        self.listening = False
         self.said: set[str] = set()
         self._tries: Counter[tuple[str, str]] = Counter()
         self._taken: tuple[str, str] | None = None
@@ -281,7 +283,8 @@ class HostedStage(Stage):
         else:
             self._tries.pop((queue, text), None)
         self._buried()
-        self._listen()
+        if self.listening:
+            self._listen()
 
     def _retry(self, queue: str, text: str) -> None:
         self._tries[(queue, text)] += 1
@@ -300,6 +303,10 @@ class HostedStage(Stage):
     def killed(self) -> None:
         """The process dies here."""
         raise Stopped
+
+    def cut_off(self) -> None:
+        """The storage does not answer this once."""
+        raise OSError("The storage did not answer.")
 
     def overtaken(self) -> None:
         """The worker stands still here, while its lease runs out and another one does everything; then it goes on."""

@@ -495,3 +495,12 @@ def test_the_time_to_wait_is_what_the_answer_says():
 def test_the_request_id_is_named_for_microsoft_support():
     with pytest.raises(Unavailable, match="request 42"):
         answers.read_page(an_error(500, "x", request_id="42"), "old mail")
+
+
+@pytest.mark.parametrize("name", ["@odata.nextLink", "@odata.deltaLink"])
+@pytest.mark.parametrize("read", [lambda answer: answers.read_page(answer, "a page"), answers.read_folder_page])
+def test_a_page_whose_link_leads_elsewhere_is_refused_whole(name, read):
+    page = orjson.dumps({"value": [], name: "https://graph.microsoft.com.evil.example/v1.0/x"})
+
+    with pytest.raises(ForeignLink):
+        read(Answer(200, {}, page))

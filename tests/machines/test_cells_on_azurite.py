@@ -1,0 +1,119 @@
+"""A sample of the cells with nothing in memory: storage is Azurite, and the tenant is asked over HTTP."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+from azure.storage.queue import QueueClient, TextBase64DecodePolicy
+
+from dev.detour import DetourAdapter
+from dev.memory import ManualClock
+from dev.tenant.server import serve
+from sync.graph.session import ThreadSessions
+from sync.meter import Meter
+from sync.ports import Blobs, Tables
+from sync.storage import POISON, QUEUES, Storage, open_storage, prepare
+from tests.machines.cells import Cell, all_cells
+from tests.machines.play import played
+from tests.machines.world import HostedStage
+
+SAMPLE = 30
+# What a connection is waited for; the tenant is silent for longer when it is told to be.
+SECONDS = 0.3
+CELLS = all_cells(soak=True)
+
+
+class ClockedQueue:
+    """Azure's queues by the stage's clock: a message waits here until its time has come."""
+
+    def __init__(self, inner: Any, connection: str, clock: ManualClock) -> None:
+        self._inner, self._clock = inner, clock
+        self._later: list[tuple[datetime, str, str]] = []
+        policy = {"message_decode_policy": TextBase64DecodePolicy()}
+        names = [name + end for name in QUEUES for end in ("", POISON)]
+        self._clients = {name: QueueClient.from_connection_string(connection, name, **policy) for name in names}
+        self._there = dict.fromkeys(names, 0)
+
+    def put(self, queue: str, text: str, delay: float = 0) -> None:
+        """Send `text` when its time has come."""
+        if delay:
+            self._later.append((self._clock() + timedelta(seconds=math.ceil(delay)), queue, text))
+            return
+        self._inner.put(queue, text)
+        self._there[queue] += 1
+
+    def take(self, queue: str) -> str | None:
+        """The next message, removed; nobody asks where nothing was put."""
+        for one in [one for one in self._later if one[0] <= self._clock()]:
+            self._later.remove(one)
+            self.put(*one[1:])
+        if not self._there[queue]:
+            return None
+        message = self._clients[queue].receive_message()
+        assert message is not None
+        self._clients[queue].delete_message(message)
+        self._there[queue] -= 1
+        return str(message.content)
+
+    def messages(self, queue: str) -> list[str]:
+        """What is left there."""
+        return [one.content for one in self._clients[queue].peek_messages(32)]
+
+    def waiting(self, queue: str) -> list[str]:
+        """What is left here."""
+        return [text for _, name, text in self._later if name == queue]
+
+    def close(self) -> None:
+        """End the connections."""
+        for client in self._clients.values():
+            client.close()
+
+
+class Impatient(DetourAdapter):
+    """Waits for no answer longer than a test can."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send to the tenant."""
+        return super().send(request, *args, **{**kwargs, "timeout": SECONDS})
+
+
+class WiredStage(HostedStage):
+    """A stage on Azurite, before a tenant behind a port."""
+
+    stored: Storage
+    connection: str
+
+    def storage(self) -> tuple[Tables, Blobs, Any]:
+        """An account of its own."""
+        self.clocked = ClockedQueue(self.stored.queue, self.connection, self.clock)
+        return self.watched(self.stored.tables, self.stored.blobs, self.clocked)
+
+    def open_sessions(self) -> ThreadSessions:
+        """Through the door on the network."""
+        self.server = serve(self.tenant)
+        return ThreadSessions(lambda: Impatient(self.server.port))
+
+    def close(self) -> None:
+        """End sessions, queues and the door."""
+        super().close()
+        self.clocked.close()
+        self.server.stop()
+
+
+@pytest.fixture
+def wired(account: str) -> Iterator[type[HostedStage]]:
+    """A kind of stage for one test."""
+    prepare(account)
+    stored = open_storage(account, Meter())
+    yield type("Wired", (WiredStage,), {"stored": stored, "connection": account})
+    stored.close()
+
+
+@pytest.mark.parametrize("cell", CELLS[:: len(CELLS) // SAMPLE][:SAMPLE], ids=lambda cell: cell.id)
+def test_all_is_well_again_on_azurite_after(cell: Cell, wired: type[HostedStage]) -> None:
+    assert played(cell, wired) == []
