@@ -22,6 +22,7 @@ from sync.capture import left_out
 from sync.errors import Unavailable
 from sync.model import Job, MailboxRow
 from sync.page import capture
+from sync.rounds import Round
 from sync.work import Work
 from sync.world import World
 
@@ -51,9 +52,12 @@ def gather(world: World) -> None:
         return
     known = dict(before)
     _read_feed(world, known)
-    _close_round(world, known)
-    _tell(world, known)
+    closed = _closed(world, known)
     if known != before:
+        version = world.rounds.save(known, version, closed)
+    if version and known["told"] != TOLD_ALL:
+        # A round that stands is told; whoever dies in between tells it again.
+        _tell(world, known)
         world.rounds.save(known, version)
 
 
@@ -69,21 +73,20 @@ def _read_feed(world: World, known: dict[str, Any]) -> None:
             return
 
 
-def _close_round(world: World, known: dict[str, Any]) -> None:
+def _closed(world: World, known: dict[str, Any]) -> Round | None:
+    """The round of what has waited long enough, taken out of what waits."""
     now = world.clock()
     if "since" not in known or now - datetime.fromisoformat(known["since"]) < GATHERED:
-        return
+        return None
     waiting = known.pop("waiting")
     del known["since"]
-    addresses = waiting if len(waiting) <= SEARCHED else []
-    known["rounds"] = world.rounds.add(known["rounds"] + 1, now, addresses)
+    known["rounds"] += 1
     known["told"] = ""
+    return Round(known["rounds"], now, tuple(waiting) if len(waiting) <= SEARCHED else ())
 
 
 def _tell(world: World, known: dict[str, Any]) -> None:
     """Have the mailboxes want the newest round, some with each tick."""
-    if known["told"] == TOLD_ALL:
-        return
     left = sorted(row.id for row in world.state.mailboxes() if row.id > known["told"])
     for mailbox in left[:TOLD]:
         world.state.want(mailbox, "mail-history")

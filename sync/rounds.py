@@ -7,7 +7,7 @@ AccordState  partition `history`; row `gather`: what was read of the CRM's feed,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,26 +40,18 @@ class Rounds:
         row = self._tables.get(STATE, PARTITION, GATHER)
         return (json.loads(str(row.values["json"])), row.version) if row else ({}, "")
 
-    def save(self, known: Mapping[str, Any], version: str) -> bool:
-        """Save what was gathered over exactly the version read; False where somebody else was quicker."""
-        values = {"json": json.dumps(known)}
-        write = Write("replace", GATHER, values, version) if version else Write("insert", GATHER, values)
+    def save(self, known: Mapping[str, Any], version: str, closed: Round | None = None) -> str:
+        """Save what was gathered over exactly the version read, and with it the round that it closes; returns the new
+        version, "" where somebody else was quicker and nothing was written."""
+        values: dict[str, Value] = {"json": json.dumps(known)}
+        writes = [Write("replace", GATHER, values, version) if version else Write("insert", GATHER, values)]
+        if closed is not None:
+            what: dict[str, Value] = {"at": closed.at, "addresses": json.dumps(closed.addresses)}
+            writes.append(Write("insert", f"round|{closed.number:08d}", what))
         try:
-            self._tables.write(STATE, PARTITION, [write])
+            return self._tables.write(STATE, PARTITION, writes)[GATHER]
         except (Exists, Stale):
-            return False
-        return True
-
-    def add(self, number: int, at: datetime, addresses: Sequence[str]) -> int:
-        """Make a round of the next free number from `number` on; one that somebody may have read never changes."""
-        values: dict[str, Value] = {"at": at, "addresses": json.dumps(list(addresses))}
-        while True:
-            try:
-                self._tables.write(STATE, PARTITION, [Write("insert", f"round|{number:08d}", values)])
-            except Exists:
-                number += 1
-            else:
-                return number
+            return ""
 
     def after(self, number: int) -> list[Round]:
         """All rounds behind this one, in order."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sync.crm import records, removal, timeline
@@ -209,7 +209,8 @@ class Mails:
         if verdict.fate == "again":
             return Unit(key, "mail", [])
         if verdict.fate == "already":
-            return Unit(key, "mail", [*more, *people], weight)
+            # Only new: whoever put the same people beside it meanwhile is noticed, and the feed says it once.
+            return Unit(key, "mail", [*more, *(replace(one, action="insert") for one in people)], weight)
         record = records.record_write(draft, ready.content, seen)
         sighting = records.sighting_write(self._keys, draft, ready.content, ready.mark, ready.expires, seen)
         if ready.expires:

@@ -18,12 +18,13 @@ from sync.crm.addresses import in_parts
 from sync.crm.feed import TABLE, Feed, Unit
 from sync.crm.mails import TIMELINE
 from sync.crm.removal import Removal
-from sync.errors import Conflict, Stale
+from sync.errors import Conflict, Retry, Stale
 from sync.keys import BUCKETS, bucket
 from sync.ports import Blobs, Row, Tables, Write
 
 AT_ONCE = 60  # rows of a mail that go in the group of its record
 MORE = 100  # rows of the index that are read beyond the limit: not each leads to a mail that goes
+TRIES = 5
 MOST_INDEXES = 30  # and rows of the index; further ones are dropped when their time comes
 
 
@@ -115,24 +116,20 @@ class Purge:
         """Delete rows that are as they were; who wrote one again keeps it."""
         for part in in_parts([Write("delete", key, {}, version) for key, version in many]):
             rest = list(part)
-            while rest:
+            for _ in range(TRIES):
                 try:
                     self._tables.write(table, partition, rest)
-                except Stale as error:
-                    other = [write for write in rest if write.key != error.key]
-                    if len(other) == len(rest):  # the storage does not tell which: one by one
-                        self._delete_each(table, partition, rest)
-                        break
-                    rest = other
-                else:
                     break
+                except Stale:
+                    rest = [write for write in rest if self._as_it_was(table, partition, write)]
+                    if not rest:
+                        break
+            else:
+                raise Retry("Other workers keep writing what is being removed.", after=5)
 
-    def _delete_each(self, table: str, partition: str, writes: Iterable[Write]) -> None:
-        for write in writes:
-            try:
-                self._tables.write(table, partition, [write])
-            except Stale:
-                continue
+    def _as_it_was(self, table: str, partition: str, write: Write) -> bool:
+        row = self._tables.get(table, partition, write.key)
+        return row is not None and row.version == write.version
 
     def _drop(self, partition: str, index: Row) -> None:
         """An index row that means nothing any more, unless it was written again."""

@@ -70,7 +70,11 @@ class SignIn:
         who are refused at once one signs in again."""
         with self._lock:
             if self._app is not None and token in ("", self._given):
-                self._app.remove_tokens_for_client()
+                try:
+                    self._app.remove_tokens_for_client()
+                except (requests.RequestException, MsalServiceError, Throttled, ValueError):
+                    # It asks under which names the service goes, and was refused: a new beginning has no token either.
+                    self._app = None
 
     def _application(self) -> msal.ConfidentialClientApplication:
         if self._app is None:

@@ -88,12 +88,17 @@ def test_what_was_gathered_is_saved_over_what_was_read_and_nothing_else(rounds):
     assert (known, rounds.gathered()[0]) == ({"cursor": "a"}, {"cursor": "b"})
 
 
-def test_a_round_gets_the_next_free_number_and_never_changes(rounds):
+def test_a_round_stands_with_what_was_gathered_or_not_at_all(rounds):
     later = NOON + timedelta(minutes=10)
+    first, second = Round(1, NOON, ("a@x.example",)), Round(2, later, ())
 
-    assert rounds.add(1, NOON, ["a@x.example"]) == 1
-    assert rounds.add(1, later, []) == 2
+    old = rounds.save({"rounds": 1}, "", first)
+    version = rounds.save({"rounds": 1, "told": "all"}, old)
+    assert not rounds.save({"rounds": 1}, "", Round(1, later, ("b@x.example",)))
+    assert not rounds.save({"rounds": 2}, old, second)
+    assert rounds.after(0) == [first]
+    assert rounds.save({"rounds": 2}, version, second)
 
-    assert rounds.after(0) == [Round(1, NOON, ("a@x.example",)), Round(2, later, ())]
-    assert rounds.after(1) == [Round(2, later, ())]
+    assert rounds.after(0) == [first, second]
+    assert rounds.after(1) == [second]
     assert rounds.after(2) == []

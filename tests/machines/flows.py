@@ -12,11 +12,13 @@ from typing import Any
 from dev.firm import Attachment
 from dev.tenant.exchange import Request
 from dev.tenant.faults import Switches
+from sync import retention
+from sync.policy import MailPolicy, Policy
 from tests.builders import NOON
 from tests.machines.world import HostedStage
-from tests.stage import ADA, BEN, ROSA
+from tests.stage import ADA, BEN, FIRM, ROSA
 
-UMA = "uma@client.example"
+UMA, OTTO = "uma@client.example", "otto@other.example"
 PDF = Attachment("offer.pdf", "application/pdf", b"%PDF-1.4 an offer")
 PLAIN, PAGE = Switches(), Switches(page_size_cap=5)
 
@@ -134,6 +136,53 @@ def _more_for_ben(stage: HostedStage) -> None:
     _arrives(stage, BEN, 12, subject="and on")
 
 
+# -- somebody becomes a contact
+
+
+def _with_otto(stage: HostedStage) -> None:
+    """Otto, whom nobody knows, is on mail of both mailboxes, once beside Rosa."""
+    _arrives(stage, ADA, -2880, subject="from otto", author=OTTO)
+    _arrives(stage, ADA, -1440, subject="from rosa", cc=(OTTO,))
+    _arrives(stage, BEN, -1440, subject="to otto", author=BEN, to=(OTTO,), folder="sentitems", attachments=(PDF,))
+    _arrives(stage, BEN, -1440, subject="no contact", author="somebody@else.example")
+    for address in (ADA, BEN):
+        stage.add(address)
+    stage.tick()
+    stage.drain()
+
+
+def _otto_is_known(stage: HostedStage) -> None:
+    with stage.unwatched():
+        stage.crm.save_contact("Otto", [OTTO], "c" + "3" * 32)
+
+
+def _many_are_known(stage: HostedStage) -> None:
+    """More than are searched for one by one."""
+    with stage.unwatched():
+        for number in range(5):
+            stage.crm.save_contact(f"Person {number}", [f"person{number}@other.example"], f"c{number}" + "4" * 31)
+    _otto_is_known(stage)
+
+
+# -- mail that matches nobody, kept for a time
+
+
+def _kept_for_a_week(stage: HostedStage) -> None:
+    stage.policy = Policy(matching=FIRM.matching, mail=MailPolicy(unmatched_days=7))
+    _arrives(stage, ADA, -1440, subject="no contact", author="somebody@else.example", attachments=(PDF,))
+    _in_scope(stage)
+
+
+def _its_time_is_over(stage: HostedStage) -> None:
+    stage.clock.advance(7 * 86400)
+    stage.timer(retention.purge)
+
+
+def _the_next_day(stage: HostedStage) -> None:
+    stage.clock.advance(86400)
+    stage.timer(retention.purge)
+
+
 FLOWS: dict[str, Flow] = {
     flow.name: flow
     for flow in (
@@ -168,6 +217,29 @@ FLOWS: dict[str, Flow] = {
             (_licence_ends, _more_for_ben),
             ("old", "beside it", "and on"),
             ("beside it", "and on"),
+            lasting=False,
+        ),
+        Flow(
+            "history",
+            _with_otto,
+            (_otto_is_known, _nothing, _nothing, _goes_on),
+            ("from otto", "from rosa", "to otto", "afterwards to ada", "afterwards to ben"),
+            lasting=False,
+        ),
+        Flow(
+            "listing",
+            _with_otto,
+            (_many_are_known, _nothing, _nothing),
+            ("from otto", "from rosa", "to otto"),
+            switches=PAGE,
+            lasting=False,
+        ),
+        Flow(
+            "expiry",
+            _kept_for_a_week,
+            (_its_time_is_over, _the_next_day),
+            ("old",),
+            mailboxes=(ADA, BEN),
             lasting=False,
         ),
     )

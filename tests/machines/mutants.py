@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from sync import attachments, capture, fanout, folders, jobs, listing, page
+from sync import attachments, capture, fanout, folders, history, jobs, listing, page
 from sync.crm import records
 from sync.crm.mails import Mails
-from sync.graph import answers
+from sync.graph import answers, wire
+from sync.graph.gates import Gates
+from sync.rounds import Rounds
 from sync.state import State
 from sync.work import Work
 from tests.stage import DOES
@@ -112,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "the sighting is inserted, so that a second time is noticed",
-        rewritten(records, "sighting_write", ('Write("insert"', 'Write("merge"')),
+        rewritten(records, "sighting_write", ('"insert" if seen.item is None else "replace"', '"merge"')),
         r"live-crash-after-\d+-CrmRecords-redelivered",
     ),
     Mutant(
@@ -122,7 +124,7 @@ MUTANTS = (
     ),
     Mutant(
         "a copy without its timeline does not count as known",
-        rewritten(Mails, "known", ("and not self._missing(key, seen.time, seen.people)", "")),
+        rewritten(Mails, "known", ("and not self._missing(key, seen.time, seen.shown_to)", "")),
         r"live-crash-before-\d+-CrmTimeline-lost",
     ),
     Mutant(
@@ -214,7 +216,7 @@ MUTANTS = (
     ),
     Mutant(
         "no link that leads elsewhere is remembered",
-        replaced(answers, "checked", lambda link: link),
+        all_of(replaced(answers, "checked", lambda link: link), replaced(wire, "checked", lambda link: link)),
         r"live-foreign-link-at-\d+-delta-open",
     ),
     Mutant(
@@ -223,6 +225,8 @@ MUTANTS = (
             replaced(fanout, "waiting", lambda *_: False),
             replaced(jobs, "waiting", lambda *_: False),
             rewritten(jobs, "_one", ("job.ticket < want.ticket", "False")),
+            replaced(jobs, "_wait", lambda *_: 0.0),
+            replaced(Gates, "heard", lambda *_: None),
         ),
         r"live-lasting-429-wait-(file|batch-files)",
     ),
@@ -230,5 +234,36 @@ MUTANTS = (
         "a message that was given up is in the log",
         replaced(jobs, "poisoned", lambda *_: None),
         r"live-message-halved",
+    ),
+    Mutant(
+        "the mailboxes are told of a round",
+        replaced(history, "_tell", lambda _, known: known.update(told="all")),
+        r"history-message-dropped-\d+-history-mail",
+    ),
+    Mutant(
+        "what waits for its round is saved over what was read",
+        rewritten(
+            Rounds,
+            "save",
+            ('Write("replace", GATHER, values, version) if version', 'Write("replace", GATHER, values) if version'),
+        ),
+        r"history-zombie-.*AccordState",
+    ),
+    Mutant(
+        "a history is served after its cursor says so",
+        rewritten(
+            history,
+            "history",
+            (
+                "        work.finish(cursor)",
+                "            world.state.served(row.id, 'mail-history', want.count)\n            work.finish(cursor)",
+            ),
+        ),
+        r"listing-crash-before-\d+-AccordState",
+    ),
+    Mutant(
+        "who becomes a contact is put beside a mail that stands already",
+        rewritten(page, "_news", ("elif not before.items or any(", "elif not before.items or False and any(")),
+        r"history-503-at-\d+-list",
     ),
 )

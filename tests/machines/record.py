@@ -169,7 +169,10 @@ def gaps(stage: HostedStage) -> list[str]:
         counted = next((int(str(row.values["number"]), 16) for row in mine if row.key == "c"), 0)
         if numbers != list(range(1, counted + 1)):
             wrong.append(f"The feed of bucket {bucket} has the numbers {numbers} and counts {counted}.")
-        named.update(str(row.values["key"]) for row in mine if row.key.startswith("f|"))
+        # In order of their numbers: what was removed last is not there.
+        for row in mine:
+            if row.key.startswith("f|"):
+                (named.discard if row.values.get("removed") else named.add)(str(row.values["key"]))
     stored = {row.key[2:] for row in rows if row.key.startswith("r|") and row.key.count("|") == 1}
     if named != stored:
         wrong.append(f"The feed names {sorted(named - stored)} and leaves out {sorted(stored - named)}.")

@@ -19,6 +19,7 @@ from sync.errors import AccordError, TooLarge
 from sync.graph.session import ThreadSessions
 from sync.ports import Blobs, Row, Tables, Write
 from sync.storage import POISON, QUEUES
+from sync.world import World
 from tests.stage import ADA, BEN, DOES, Stage, Stopped
 
 Strike = Callable[[], None]
@@ -230,9 +231,13 @@ class HostedStage(Stage):
             self.drain()
 
     def tick(self) -> None:
-        """The timer."""
+        """The timer of every minute."""
+        self.timer(fanout.tick)
+
+    def timer(self, does: Callable[[World], object]) -> None:
+        """A timer function: killed or failed, it waits for its next time."""
         try:
-            fanout.tick(self.world)
+            does(self.world)
         except Stopped:
             self.world = self.a_worker()
         except Exception as error:  # noqa: BLE001 - as the host, which waits for the next minute

@@ -265,17 +265,6 @@ def test_two_ticks_at_once_make_one_round_that_counts(stage):
     assert len(stage.world.rounds.after(0)) == 1
 
 
-def test_a_round_whose_tick_died_is_followed_by_another_and_nobody_misses_anything(stage):
-    with_past(stage)
-    stage.world.rounds.add(1, stage.clock(), ["pia@other.example"])
-
-    stage.crm.save_contact("Otto", [OTTO])
-    stage.settle(ticks=5)
-
-    assert [one.number for one in stage.world.rounds.after(0)] == [1, 2]
-    assert stage.timeline("Otto") == EXPECTED
-
-
 def test_many_mailboxes_are_told_some_with_each_tick(stage, monkeypatch):
     monkeypatch.setattr(history, "TOLD", 1)
     with_past(stage)
