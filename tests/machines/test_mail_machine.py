@@ -314,7 +314,7 @@ def in_the_crm(stage: HostedStage) -> tuple[dict[str, set[str]], set[tuple[str, 
 
 
 MailMachine.TestCase.settings = settings(
-    max_examples=400 if SOAK else 30,
+    max_examples=400 if SOAK else 80,
     stateful_step_count=50 if SOAK else 25,
     deadline=None,
     derandomize=not SOAK,
