@@ -46,9 +46,10 @@ def attached(work: Work, records: Sequence[MailRecord], ready: list[MailRecord])
     refused: dict[str, Retry | NeedsPerson] = {}
     for message, found in work.box.attachments(list(by_message)) if records else ():
         record = by_message[message]
-        if isinstance(found, Retry | NeedsPerson):
+        tired = isinstance(found, Unavailable) and work.refused[work.mark(message)] >= TRIES
+        if isinstance(found, Retry | NeedsPerson) and not tired:
             refused[message] = found
-        elif found is None or isinstance(found, Broken):
+        elif found is None or isinstance(found, Broken | Retry | NeedsPerson):
             why = found.sentence if found else "The message was gone before its files were listed."
             work.tally.items.append(RunItem(message, "error", why, record.key))
             ready.append(record)

@@ -16,6 +16,7 @@ from sync.work import Work
 # Exchange's clock and ours may differ: the deltas open a little before the start, and the backfill ends there.
 SKEW = timedelta(minutes=5)
 DAY = timedelta(days=1)
+ALWAYS = ("drafts", "outbox", "junkemail", "deleteditems")
 
 
 def look(work: Work) -> dict[str, Any]:
@@ -25,7 +26,11 @@ def look(work: Work) -> dict[str, Any]:
     if work.row.owner:
         # His aliases are his in every mailbox: mail between them and colleagues is no client's (E1).
         work.world.crm.add_addresses(work.row.owner, own)
-    skipped = work.box.well_known(work.world.policy().mail.skipped_folders)
+    names = work.world.policy().mail.skipped_folders
+    skipped = dict(work.box.well_known(names))
+    # Every mailbox has these: what says otherwise may have been refused for a moment only.
+    if missing := [name for name in ALWAYS if name in names and name not in skipped]:
+        skipped |= work.box.well_known(missing)
     return {"skipped": sorted(skipped.values()), "looked": work.world.clock().isoformat()}
 
 

@@ -1,7 +1,7 @@
 """What a user expects to find in the CRM: plain sets, and nothing of how it comes about.
 
 A mail of a mailbox in scope that lies in a folder where people keep mail must stand beside every contact who was one
-when it came; it may stand beside whoever became one later. What once stood there stays.
+when it came, and a day later beside whoever became one since. What once stood there stays.
 """
 
 from __future__ import annotations
@@ -79,6 +79,12 @@ class Firm:
                 self.shown.add((copy.message_id, copy.mailbox))
         self.passed.update(scope)
 
+    def all_told(self, scope: Collection[str]) -> None:
+        """A day later nothing is excused: later contacts have their mail, and so has who is on old mail put back."""
+        for key, copy in self.copies.items():
+            if copy.mailbox in scope:
+                self.copies[key] = replace(copy, people=self.concerned(copy.addresses), old=False)
+
     def wrong(self, found: Mapping[str, set[str]], sightings: set[tuple[str, str]]) -> list[str]:
         """What differs from people beside mails as found in the CRM."""
         said = []
@@ -94,8 +100,8 @@ class Firm:
         return said
 
     def _was_away(self, copy: Copy) -> bool:
-        """A known gap: mail from before the start that was taken out of a folder that is left out when the backfill had
-        passed. A delta tells of newer mail alone."""
+        """Mail from before the start that was taken out of a folder that is left out when the backfill had passed. A
+        delta tells of newer mail alone; the pass by date finds it within a day."""
         return copy.old and copy.mailbox in self.passed and (copy.message_id, copy.mailbox) not in self.shown
 
     def _counts(self, copy: Copy) -> bool:

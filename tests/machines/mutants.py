@@ -250,18 +250,6 @@ MUTANTS = (
         r"history-zombie-.*AccordState",
     ),
     Mutant(
-        "a history is served after its cursor says so",
-        rewritten(
-            history,
-            "history",
-            (
-                "        work.finish(cursor)",
-                "            world.state.served(row.id, 'mail-history', want.count)\n            work.finish(cursor)",
-            ),
-        ),
-        r"listing-crash-before-\d+-AccordState",
-    ),
-    Mutant(
         "who becomes a contact is put beside a mail that stands already",
         rewritten(page, "_news", ("elif not before.items or any(", "elif not before.items or False and any(")),
         r"history-503-at-\d+-list",
