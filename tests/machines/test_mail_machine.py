@@ -67,6 +67,8 @@ class MailMachine(RuleBasedStateMachine):
         for box in scope:
             self.add_mailbox(box)
         self.contact_is_saved(("Uma", (UMA,)))
+        for box in BOXES:  # who may become a contact later has had mail before
+            self._deliver(box, "inbox", VERA, [box], [], [])
 
     # -- mail
 
