@@ -24,7 +24,7 @@ from sync.errors import (
     Unavailable,
 )
 from sync.model import Attachment, Broken, Filed, MailRecord, RunItem
-from sync.work import Work
+from sync.work import PATIENT, Work
 
 MEGABYTE = 1024 * 1024
 # More files than this on one mail are no correspondence; the rest is named in the last one's reason.
@@ -46,7 +46,8 @@ def attached(work: Work, records: Sequence[MailRecord], ready: list[MailRecord])
     refused: dict[str, Retry | NeedsPerson] = {}
     for message, found in work.box.attachments(list(by_message)) if records else ():
         record = by_message[message]
-        tired = isinstance(found, Unavailable) and work.refused[work.mark(message)] >= TRIES
+        # Once more, and the mail itself would be given up: it is kept without its files instead.
+        tired = isinstance(found, Unavailable) and work.refused[work.mark(message)] >= PATIENT
         if isinstance(found, Retry | NeedsPerson) and not tired:
             refused[message] = found
         elif found is None or isinstance(found, Broken | Retry | NeedsPerson):

@@ -19,6 +19,9 @@ PATIENCE = timedelta(minutes=5)
 BLOCKED = timedelta(hours=1)
 # However idle, a mailbox gets a round of all its folders this often: a light call does not show everything.
 FULL_ROUND = timedelta(hours=6)
+# So often the CRM's feed is asked for new contacts, which wait ten minutes anyway.
+GATHER = timedelta(minutes=5)
+_ALL = "0" * 32
 # The reason of a job that a mailbox's slot brought.
 DUE = "due"
 
@@ -26,7 +29,8 @@ DUE = "due"
 def tick(world: World) -> int:
     """Queue a job for every mailbox that is wanted or due, one for many where they are idle; returns how many."""
     now, before = world.clock(), world.state.last_tick()
-    history.gather(world)
+    if before is None or due(_ALL, before, now, GATHER):
+        history.gather(world)
     # While a connection or the app has to wait nothing is queued for it; jobs on their way put themselves back.
     mailboxes = {row.id: row for row in world.state.mailboxes() if not _before(world.state.waits(row.connection), now)}
     wants = {(want.mailbox, want.stream): want for want in world.state.wants()}

@@ -16,16 +16,14 @@ from sync.errors import NeedsPerson, Retry, Throttled, Unavailable
 from sync.keys import Keys, fold
 from sync.mailclass import classify
 from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, Relation, RunItem
-from sync.work import Work, rules_of
+from sync.work import PATIENT, Work, rules_of
 
 # Records are stored when this many characters wait, so that a worker's memory stays small.
 HELD = 8 * 1024 * 1024
 # At most so many records go to the CRM, and so many keys are asked about, under one look at the lease.
 STORED = 500
 ASKED = 50
-# How often a message may be refused while others are given, or when nothing is given, before it is an error row.
-# With waits that double, 6 are a quarter of an hour and 12 are two hours.
-PATIENT = 6
+# Where nothing is given at all, this often: with waits that double, two hours.
 VERY_PATIENT = 12
 FIRST_WAIT = 7.5
 LONGEST_WAIT = 900.0

@@ -22,6 +22,9 @@ from sync.world import World
 ENOUGH = timedelta(minutes=4)
 # A lease with less than this left is renewed before anything more is written.
 SOON = timedelta(seconds=60)
+# How often a message may be refused while others are given, before it is an error row: with waits that double, a
+# quarter of an hour.
+PATIENT = 6
 
 logger = logging.getLogger("accord")
 

@@ -12,13 +12,15 @@ What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
  1. After an effect is before the next one: crashes after one run for messages alone, every second outage runs.
  2. Of the ticks of a flow, which all write when they were, the first runs.
  3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs.
- 4. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls.
+ 4. In a flow that does most of its steps as another does (`lasting` is False), each effect has its crash; of what else
+    strikes an effect or a message every third runs, of answers every twelfth.
+ 5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from urllib.parse import quote
@@ -74,6 +76,8 @@ OF_DELTAS: dict[str, dict[str, object]] = {
 OF_WHOLE = {answer for answer, fields in ANSWERS.items() if fields["kind"] in DAMAGE}
 # Answers whose class of errors another one has.
 ALIKE = {"429", "504", "connect", "reset", "409", "412"}
+# The crash of which the message never comes again, among the cells of an effect.
+CRASH = 2
 LARGE = '{"version":1,"x":"' + "x" * 40_000
 
 
@@ -105,13 +109,17 @@ def cells(flow: str) -> tuple[Cell, ...]:
     found: list[Cell] = []
     ticks = [number for number, effect in enumerate(made.effects) if effect.name == "tick"]
     for number, effect in enumerate(made.effects):
-        found += [replace(one, soak=one.soak or number in ticks[1:]) for one in _of_effect(flow, number, effect)]
+        ones = list(_of_effect(flow, number, effect))
+        if not made.flow.lasting:
+            ones = [*_every(3, number, [one for one in ones if one is not ones[CRASH]]), ones[CRASH]]
+        found += [replace(one, soak=one.soak or number in ticks[1:]) for one in ones]
     names = set() if made.flow.lasting else {call.name for call in made.calls}
     for number, call in enumerate(made.calls):
-        found += _every(6, number, _of_call(flow, number, call)) if call.name in names else _of_call(flow, number, call)
+        nth = (6 if made.flow.lasting else 12) if call.name in names else 1
+        found += _every(nth, number, _of_call(flow, number, call))
         names.add(call.name)
     for number, queue in enumerate(made.messages):
-        found += _of_message(flow, number, queue)
+        found += _every(1 if made.flow.lasting else 3, number, _of_message(flow, number, queue))
     found.append(Cell(f"{flow}-queue-reversed", flow, _reverse))
     found += _lasting(made.flow, made.calls)
     return tuple(found)
@@ -122,10 +130,10 @@ def all_cells(soak: bool) -> list[Cell]:
     return [cell for flow in FLOWS for cell in cells(flow) if soak or not cell.soak]
 
 
-def _every(nth: int, first: int, many: Iterator[Cell]) -> Iterator[Cell]:
+def _every(nth: int, first: int, many: Iterable[Cell]) -> Iterator[Cell]:
     """Every `nth` cell, beginning elsewhere each time."""
     for place, cell in enumerate(many, first):
-        yield replace(cell, soak=place % nth != 0)
+        yield replace(cell, soak=cell.soak or place % nth != 0)
 
 
 # -- A, E: effects

@@ -9,8 +9,8 @@ import pytest
 
 from dev.tenant.faults import Fault
 from sync import capture, jobs
-from sync.capture import progress
 from sync.errors import ForeignLink
+from sync.progress import progress
 from tests.builders import NOON
 from tests.machines.world import HostedStage
 from tests.stage import ADA, a_job
