@@ -41,7 +41,8 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
         return
     with Work(world, row, job, opened) as work:
         cursor = dict(opened.cursor) or _meet(work)
-        first, relist = not cursor["started"], cursor.get("relist", 0)
+        # What a round saw that began in another job is not all that changed since this one began.
+        first, whole = not cursor["started"], "at" not in cursor
         places = {place.folder: place for place in opened.places}
         done = folders.walk(work, cursor, places) and folders.rounds(work, cursor, places)
         done = done and (first or _daily(work, cursor, places))
@@ -50,16 +51,17 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
         # Wanted before the cursor says that there is nothing to want: whoever dies in between has not forgotten it.
         if first and done:
             world.state.want(row.id, "mail-backfill")
-        if cursor.get("relist", 0) > relist:
-            world.state.want(row.id, "mail-history")
         if done and want.open:
             world.state.served(row.id, "mail", want.count)
         known = work.row.newest
-        if done:
+        if done and whole:
             # A tree to be listed again: a folder was not to be had, and nobody knows what changed in it.
             known = cursor["tree"] and newest(known, work.tally.modified, begun, job.reason == NEWS)
         world.state.note(work.row, status="connected", sentence="", newest=known)
         work.finish(cursor)
+    if cursor.get("relist", 0) > relisted(world, row.id):
+        # After the cursor says so, and again with every round until it is done: nobody serves it before it can be seen.
+        world.state.want(row.id, "mail-history")
     if not done or world.state.wanted(row.id, "mail").count > want.count:
         dispatch.put(world, "mail", replace(job, reason="continued"))
     if first and done:
@@ -102,6 +104,11 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
 def left_out(start: Mapping[str, Any], places: tuple[Place, ...]) -> set[str]:
     """The folders whose mail does not count, by what the live stream remembers."""
     return {place.folder for place in places if place.skipped}.union(start["skipped"])
+
+
+def relisted(world: World, mailbox: str) -> int:
+    """Up to which count a mailbox was listed again because a folder came back."""
+    return int(world.state.cursor(mailbox, "mail-history").get("relisted", 0))
 
 
 def _meet(work: Work) -> dict[str, Any]:

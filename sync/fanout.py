@@ -61,7 +61,7 @@ def wanted(
         row = mailboxes.get(want.mailbox)
         if row is None or not want.open or waiting(want, now) or _before(row.not_before, now):
             continue
-        if want.stream == "mail-backfill" and row.backfill == PAUSED:
+        if want.stream != "mail" and row.backfill == PAUSED:
             continue
         patience = BLOCKED if row.status == "blocked" else PATIENCE
         if want.count > want.asked or want.queued is None or now - want.queued > patience:

@@ -117,8 +117,8 @@ def rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> b
             done = _round(work, cursor, place)
         except Gone:
             # Thrown away, or not to be had for a moment: the next walk lists all folders and sees.
-            work.save(dropped=[place.folder])
             cursor["tree"] = ""
+            work.save(cursor, dropped=[place.folder])
             continue
         except CursorGone as lost:
             # Lost as soon as it was opened: an error row, and the other folders have their turn. It is tried next time.
@@ -150,7 +150,7 @@ def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
             place = _open(work, cursor, place)
             work.save(places=[place])
         else:
-            reached = _reached(work, place, page)
+            reached = _reached(work, cursor, place, page)
             if reached.next in seen:
                 raise CursorGone("The pages of a folder's changes lead back to themselves.")
             # An empty answer needs no write: the old link stays good.
@@ -165,12 +165,14 @@ def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
 def _open(work: Work, cursor: Mapping[str, Any], place: Place) -> Place:
     since = datetime.fromisoformat(cursor["opened"]) - SKEW
     work.opened.add(place.folder)
-    return _reached(work, place, work.box.open_folder(place.folder, since))
+    return _reached(work, cursor, place, work.box.open_folder(place.folder, since))
 
 
-def _reached(work: Work, place: Place, page: MailPage) -> Place:
+def _reached(work: Work, cursor: Mapping[str, Any], place: Place, page: MailPage) -> Place:
     """Where a folder stands after a page was captured: the old link stays until its round is complete."""
-    capture(work, page, known=True)
+    # What a filter left out at first may be told of later.
+    oldest = work.world.policy().mail.backfill_start(datetime.fromisoformat(cursor["opened"]))
+    capture(work, page, known=True, oldest=oldest)
     if page.delta:
         return replace(place, link=page.delta, next="")
     return replace(place, next=page.next or "")

@@ -12,21 +12,25 @@ is told again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sync import dispatch, folders, listing
 from sync.capture import left_out
-from sync.errors import Unavailable
+from sync.errors import CursorGone, Unavailable
 from sync.model import Job, MailboxRow
 from sync.page import capture
-from sync.rounds import Round
+from sync.progress import PAUSED
+from sync.rounds import KEPT, Round
+from sync.state import Place
 from sync.work import Work
 from sync.world import World
 
 GATHERED = timedelta(minutes=10)
+# After this every worker knows whose a new address is: nobody goes by an older answer of the CRM.
+HEARD = timedelta(minutes=6)
 SEARCHED = 5
 # Graph's search answers no more than this many messages; beyond it nobody knows what is missing.
 MOST_FOUND = 1_000
@@ -65,24 +69,37 @@ def _read_feed(world: World, known: dict[str, Any]) -> None:
     for _ in range(READ // PAGE):
         addresses, changes, known["cursor"] = world.crm.arrivals(known["cursor"], PAGE)
         if addresses:
-            known.setdefault("since", world.clock().isoformat())
-            waiting = dict.fromkeys([*known.get("waiting", ()), *addresses])
-            # One more than are searched for says enough: they are too many.
-            known["waiting"] = list(waiting)[: SEARCHED + 1]
+            now = world.clock().isoformat()
+            known.setdefault("since", now)
+            known["last"] = now
+            waiting = {**known.get("waiting", {}), **dict.fromkeys(addresses, now)}
+            # Too many to be searched for are not remembered one by one.
+            known["many"] = known.get("many", False) or len(waiting) > SEARCHED
+            known["waiting"] = {} if known["many"] else waiting
         if changes < PAGE:
             return
 
 
 def _closed(world: World, known: dict[str, Any]) -> Round | None:
-    """The round of what has waited long enough, taken out of what waits."""
+    """The round of what has waited long enough, taken out of what waits; what came a moment ago waits for the next one,
+    since workers know whose an address is by what they remember."""
     now = world.clock()
-    if "since" not in known or now - datetime.fromisoformat(known["since"]) < GATHERED:
+    if "since" not in known or now - datetime.fromisoformat(known["since"]) < GATHERED or known["told"] != TOLD_ALL:
         return None
-    waiting = known.pop("waiting")
-    del known["since"]
-    known["rounds"] += 1
-    known["told"] = ""
-    return Round(known["rounds"], now, tuple(waiting) if len(waiting) <= SEARCHED else ())
+    young = (now - HEARD).isoformat()
+    left = {address: at for address, at in known["waiting"].items() if at > young}
+    old = tuple(address for address in known["waiting"] if address not in left)
+    if not (old or known["many"]):
+        return None
+    rest: dict[str, Any] = {}
+    if known["many"] and known["last"] > young:
+        rest = {"since": known["last"], "last": known["last"], "many": True, "waiting": {}}
+    elif left:
+        rest = {"since": min(left.values()), "last": known["last"], "many": False, "waiting": left}
+    for name in ("since", "last", "many", "waiting"):
+        del known[name]
+    known |= {**rest, "rounds": known["rounds"] + 1, "told": ""}
+    return Round(known["rounds"], now, old)
 
 
 def _tell(world: World, known: dict[str, Any]) -> None:
@@ -98,8 +115,11 @@ def _tell(world: World, known: dict[str, Any]) -> None:
 
 def history(world: World, job: Job, row: MailboxRow) -> None:
     """One page of what a search or a listing finds; the next page is a job of its own."""
-    start, places = world.state.look(row.id, "mail")
+    if row.backfill == PAUSED:
+        return
+    # In this order: what is wanted by now is seen by what is read after it.
     want = world.state.wanted(row.id, "mail-history")
+    start, places = world.state.look(row.id, "mail")
     opened = world.state.open(row.id, "mail-history") if start.get("started") else None
     if opened is None:
         return
@@ -108,8 +128,10 @@ def history(world: World, job: Job, row: MailboxRow) -> None:
         if cursor["task"] is None:
             cursor |= _task(world, start, cursor)
         if cursor["task"] is not None:
+            # Saved first: what breaks off remembers its task, and how often which message was refused.
+            work.save(cursor)
             with work.tally.only_news():
-                cursor["task"] = _step(work, cursor["task"], start, left_out(start, places))
+                cursor["task"] = _step(work, cursor["task"], start, _left_out(work, start, places))
             cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
             if cursor["task"] is None:
                 # Rounds that came meanwhile: what is wanted by now is served when there is none.
@@ -122,6 +144,17 @@ def history(world: World, job: Job, row: MailboxRow) -> None:
         dispatch.put(world, "mail-history", replace(job, reason="continued"))
 
 
+def _left_out(work: Work, start: Mapping[str, Any], places: Sequence[Place]) -> set[str]:
+    """The folders whose mail does not count as they are now: those of an idle mailbox were read hours ago."""
+    known = {place.folder: place for place in places}
+    try:
+        tree = work.box.folders(start["tree"])
+    except CursorGone:
+        tree = work.box.folders()
+    known |= {place.folder: place for place in folders.placed(tree.folders, known, start["skipped"])}
+    return left_out(start, tuple(known.values()))
+
+
 def _task(world: World, start: Mapping[str, Any], cursor: Mapping[str, Any]) -> dict[str, Any]:
     """What this mailbox has still to look for, as changes of its cursor."""
     opened = datetime.fromisoformat(start["opened"])
@@ -132,7 +165,9 @@ def _task(world: World, start: Mapping[str, Any], cursor: Mapping[str, Any]) -> 
     served |= {"relisted": start.get("relist", 0)}
     addresses = tuple(dict.fromkeys(address for one in open_rounds for address in one.addresses))
     all_of_it = any(not one.addresses for one in open_rounds) or served["relisted"] > cursor["relisted"]
-    if all_of_it or len(addresses) > SEARCHED:
+    # Rounds are kept for a time: a mailbox that was away for longer cannot know whom it missed.
+    gap = bool(rounds) and rounds[0].number > cursor["served"] + 1 and opened < world.clock() - KEPT
+    if all_of_it or gap or len(addresses) > SEARCHED:
         return {**served, "task": _listing(world, start)}
     return {**served, "task": {"search": list(addresses)} if addresses else None}
 

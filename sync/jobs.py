@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from sync import dispatch
 from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Reset, Retry, StorageUnavailable, Throttled
-from sync.fanout import DUE, waiting
+from sync.fanout import DUE
 from sync.model import STREAMS, Job, MailboxRow, Run, Stream
 from sync.pace import spread
+from sync.state import Want
 from sync.world import World
 
 Do = Callable[[World, Job, MailboxRow], None]
@@ -53,10 +54,10 @@ def _subject(world: World, queue: str, job: Job, do: Do) -> None:
 
 def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> None:
     want = world.state.wanted(row.id, stream)
-    if (job.ticket and job.ticket < want.ticket) or waiting(want, world.clock()):
-        # A newer job of this stream is on its way, or the one that waits is: two chains would never end.
+    if job.ticket and job.ticket < want.ticket:
+        # A newer job of this stream is on its way: two chains would never end.
         return
-    if (wait := _wait(world, row)) > 0:
+    if (wait := max(_wait(world, row), _told(world, want))) > 0:
         _put_back(world, stream, job, wait)
         return
     try:
@@ -88,6 +89,11 @@ def _wait(world: World, row: MailboxRow) -> float:
     own = (row.not_before - now).total_seconds() if row.not_before else 0.0
     shared = world.state.waits(row.connection)
     return max(own, spread(row.id, (shared - now).total_seconds()) if shared else 0.0)
+
+
+def _told(world: World, want: Want) -> float:
+    """Seconds before which nothing is asked of a stream."""
+    return (want.not_before - world.clock()).total_seconds() if want.not_before else 0.0
 
 
 def _put_back(world: World, stream: Stream, job: Job, wait: float) -> None:

@@ -42,11 +42,14 @@ class ExclusionLists:
         return Exclusion(pattern.strip())
 
     def take_back(self, scope: str, pattern: str) -> bool:
-        """End an exclusion: later mail comes in, earlier mail stays out. False where there was none. Raises BadItem."""
+        """End an exclusion: later mail comes in, earlier mail stays out. False where there was none. Raises BadItem.
+
+        It ends when the last worker has heard of it: what comes in between would else be left out by some.
+        """
         row = self._tables.get(TABLE, scope, self._key(pattern))
         if row is None or "until" in row.values:
             return False
-        self._tables.write(TABLE, scope, [Write("merge", row.key, {"until": self._clock()}, row.version)])
+        self._tables.write(TABLE, scope, [Write("merge", row.key, {"until": self._clock() + REMEMBERED}, row.version)])
         self._forget(scope)
         return True
 

@@ -62,9 +62,11 @@ def taken_up(old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def pause(world: World, row: MailboxRow) -> None:
-    """Have a backfill stop after the page under way; new mail goes on. One that is done stays done."""
-    if row.backfill != "done":
-        world.state.note(row, backfill=PAUSED)
+    """Have a backfill stop after the page under way, and the search for later contacts' mail with it; new mail goes on.
+    One that is done stays done."""
+    now = world.state.mailbox(row.id) or row
+    if now.backfill != "done":
+        world.state.note(now, backfill=PAUSED)
 
 
 def resume(world: World, row: MailboxRow) -> None:

@@ -14,9 +14,12 @@ logger = logging.getLogger("accord")
 
 
 def purge(world: World) -> int:
-    """Remove the mails that matched nobody and whose time is over (D13); returns how many. What one run does not reach,
-    the next one does."""
+    """Remove the mails that matched nobody and whose time is over (D13), and old rounds of new addresses.
+
+    Returns how many mails went. What one run does not reach, the next one does.
+    """
     started, removed = world.clock(), 0
+    world.rounds.forget(started)
     while world.clock() - started < ENOUGH:
         some = world.crm.purge(started, SOME)
         removed += some

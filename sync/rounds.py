@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sync.errors import Exists, Stale
@@ -18,6 +18,8 @@ from sync.state import STATE
 
 PARTITION = "history"
 GATHER = "gather"
+# So long a round is kept: it names addresses.
+KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ class Rounds:
             return self._tables.write(STATE, PARTITION, writes)[GATHER]
         except (Exists, Stale):
             return ""
+
+    def forget(self, now: datetime) -> int:
+        """Remove the rounds that are older than KEPT; returns how many."""
+        old = [one for one in self.after(0) if one.at < now - KEPT]
+        for at in range(0, len(old), 100):
+            writes = [Write("delete", f"round|{one.number:08d}") for one in old[at : at + 100]]
+            self._tables.write(STATE, PARTITION, writes)
+        return len(old)
 
     def after(self, number: int) -> list[Round]:
         """All rounds behind this one, in order."""

@@ -9,8 +9,8 @@ import pytest
 from dev.memory import ManualClock
 from sync.errors import BadItem
 from sync.exclusions import Exclusion
-from sync.lists import FIRM, ExclusionLists
-from sync.rounds import Round, Rounds
+from sync.lists import FIRM, REMEMBERED, ExclusionLists
+from sync.rounds import KEPT, Round, Rounds
 from tests.builders import KEYS, NOON
 
 
@@ -42,7 +42,7 @@ def test_what_is_taken_back_stays_with_its_moment(kept):
     kept.exclude(FIRM, "client.example")
 
     assert kept.take_back(FIRM, "*@CLIENT.example")
-    assert kept.listed(FIRM) == (Exclusion("client.example", until=NOON),)
+    assert kept.listed(FIRM) == (Exclusion("client.example", until=NOON + REMEMBERED),)
     assert not kept.take_back(FIRM, "client.example")
     assert not kept.take_back(FIRM, "never@there.example")
 
@@ -102,3 +102,14 @@ def test_a_round_stands_with_what_was_gathered_or_not_at_all(rounds):
     assert rounds.after(0) == [first, second]
     assert rounds.after(1) == [second]
     assert rounds.after(2) == []
+
+
+def test_old_rounds_are_forgotten_and_newer_ones_stay(rounds):
+    version = ""
+    for number in range(1, 4):
+        one = Round(number, NOON + number * timedelta(days=1), ("a@x.example",))
+        version = rounds.save({"rounds": number}, version, one)
+
+    assert rounds.forget(NOON + KEPT + timedelta(days=2, hours=1)) == 2
+    assert [one.number for one in rounds.after(0)] == [3]
+    assert rounds.forget(NOON) == 0

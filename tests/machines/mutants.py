@@ -75,10 +75,10 @@ MUTANTS = (
             folders,
             "_reached",
             (
-                "    capture(work, page, known=True)",
+                "    capture(work, page, known=True, oldest=oldest)",
                 """\
     work.save(places=[replace(place, next=page.next or '', link=page.delta or place.link)])
-    capture(work, page, known=True)""",
+    capture(work, page, known=True, oldest=oldest)""",
             ),
         ),
         r"live-crash-before-\d+-CrmTimeline-lost",
@@ -223,7 +223,7 @@ MUTANTS = (
         "nothing is asked while Microsoft said wait, and a stream has one chain of jobs",
         all_of(
             replaced(fanout, "waiting", lambda *_: False),
-            replaced(jobs, "waiting", lambda *_: False),
+            replaced(jobs, "_told", lambda *_: 0.0),
             rewritten(jobs, "_one", ("job.ticket < want.ticket", "False")),
             replaced(jobs, "_wait", lambda *_: 0.0),
             replaced(Gates, "heard", lambda *_: None),

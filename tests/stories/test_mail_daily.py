@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dev.tenant.faults import Switches
+from dev.tenant.faults import Fault, Switches
 from sync import fanout, folders
 from sync.graph import wire
 from sync.model import Folder
@@ -219,3 +219,51 @@ def test_progress_tells_rate_and_time_left(stage, monkeypatch):
     assert shown["rate"] == shown["seen"] > 2
     assert 0 < shown["percent"] < 100
     assert shown["left"] == pytest.approx(60 * (100 - shown["percent"]) / shown["percent"], rel=0.05)
+
+
+# -- what breaks off in the middle
+
+
+def test_a_folder_that_comes_back_has_its_old_mail_listed_also_when_the_round_breaks_off(stage):
+    box = stage.tenant.user(ADA)
+    folder = box.add_folder("Project", "deleteditems")
+    mail = stage.mail(subject="Kept in the project", received=NOON - 40 * DAY)
+    box.move(mail, folder)
+    stage.add()
+    stage.settle()
+    box.move_folder(folder, "msgfolderroot")
+    stage.tenant.faults.add(Fault(match="GET .*messages/delta.*deltatoken", kind="throttle", after=10, nth=2))
+
+    stage.clock.advance(6 * HOUR)
+    stage.settle(ticks=5)
+
+    assert stage.tenant.faults.fired
+    assert stage.timeline() == ["Kept in the project"]
+
+
+def test_a_folder_that_was_gone_for_a_moment_is_followed_again_also_when_the_round_breaks_off(stage):
+    row = stage.add()
+    stage.settle()
+    places = len([one for one in stage.world.state.look(row.id, "mail")[1] if not one.skipped])
+    stage.tenant.faults.add(Fault(match="GET .*messages/delta.*deltatoken", kind="not_found", nth=1))
+    stage.tenant.faults.add(Fault(match="GET .*messages/delta.*deltatoken", kind="throttle", after=10, nth=2))
+
+    stage.mail()
+    stage.settle(ticks=5)
+
+    assert len(stage.tenant.faults.fired) == 2
+    assert len([one for one in stage.world.state.look(row.id, "mail")[1] if not one.skipped]) == places
+    assert stage.timeline() == ["Review"]
+
+
+def test_a_delta_that_tells_of_mail_older_than_the_policy_looks_at_brings_none():
+    stage = Stage(Switches(old_changes_pass_filter=True))
+    old = stage.mail(subject="ten years old", received=NOON - 3650 * DAY)
+    stage.add()
+    stage.settle()
+
+    stage.tenant.user(ADA).mark_read(old)
+    stage.settle()
+
+    assert stage.timeline() == []
+    stage.close()

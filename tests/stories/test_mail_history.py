@@ -11,6 +11,7 @@ from dev.tenant.faults import Fault, Switches
 from sync import fanout, history, jobs, lists
 from sync.graph import wire
 from sync.policy import MailPolicy, Policy
+from sync.progress import resume
 from tests.builders import NOON
 from tests.stage import ADA, BEN, FIRM, ROSA, CountingTables, Fuse, FusedQueue, FusedTables, Stage, Stopped
 
@@ -99,16 +100,105 @@ def test_contacts_of_ten_minutes_are_one_round(stage):
 
     stage.crm.save_contact("Otto", [OTTO])
     fanout.tick(stage.world)
-    stage.clock.advance(400)
+    stage.clock.advance(301)
     stage.crm.save_contact("Pia", ["pia@other.example"])
     fanout.tick(stage.world)
     before = asked(stage, "$search")
-    stage.clock.advance(201)
+    stage.clock.advance(400)
     stage.settle(ticks=2)
 
     assert before == 0
     assert asked(stage, "$search") == 4
     assert len(stage.world.rounds.after(0)) == 1
+
+
+def test_an_address_that_comes_just_before_a_round_is_closed_waits_for_the_next_one(stage):
+    stage.mail(author=OTTO, subject="old", received=NOON - DAY)
+    stage.mail(author="pia@other.example", subject="old too", received=NOON - DAY)
+    stage.add()
+    stage.settle()
+    stage.crm.save_contact("Otto", [OTTO])
+    fanout.tick(stage.world)
+    stage.clock.advance(560)
+
+    stage.crm.save_contact("Pia", ["pia@other.example"])
+    stage.settle(ticks=6)
+
+    assert [one.addresses for one in stage.world.rounds.after(0)] == [(OTTO,), ("pia@other.example",)]
+    assert (stage.timeline("Otto"), stage.timeline("Pia")) == (["old"], ["old too"])
+
+
+def test_of_too_many_the_last_are_listed_once_more(stage):
+    with_past(stage)
+    for number in range(7):
+        stage.crm.save_contact(f"Person {number}", [f"p{number}@other.example"])
+    fanout.tick(stage.world)
+    stage.clock.advance(560)
+
+    stage.crm.save_contact("Otto", [OTTO])
+    stage.settle(ticks=8)
+
+    assert [one.addresses for one in stage.world.rounds.after(0)] == [(), ()]
+    assert stage.timeline("Otto") == EXPECTED
+
+
+def test_a_message_that_is_never_given_does_not_hold_up_the_history_for_ever(stage):
+    with_past(stage)
+    bad = stage.mail(author=OTTO, subject="never given", received=NOON - 9 * DAY)
+    stage.tenant.faults.add(Fault(match=f"part:.*{bad[:60]}", kind="unavailable", times=None))
+
+    stage.crm.save_contact("Otto", [OTTO])
+    stage.settle(ticks=20)
+
+    outcomes = [item.outcome for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+    assert stage.timeline("Otto") == EXPECTED
+    assert outcomes.count("error") == 1
+    assert not any(want.open for want in stage.world.state.wants())
+
+
+def test_while_the_backfill_is_paused_no_history_is_fetched(stage):
+    with_past(stage)
+    row = stage.world.state.add_mailbox(stage.tenant.tenant_id, ADA)
+    stage.world.state.note(row, backfill="paused")
+    stage.tenant.recording = True
+
+    stage.crm.save_contact("Otto", [OTTO])
+    stage.settle(ticks=5)
+
+    assert asked(stage, "$search") == 1  # in Ben's mailbox
+    resume(stage.world, stage.world.state.mailbox(row.id))
+    stage.settle(ticks=5)
+    assert stage.timeline("Otto") == EXPECTED
+
+
+def test_a_folder_thrown_away_a_moment_ago_has_no_history(stage):
+    box = stage.tenant.user(ADA)
+    folder = box.add_folder("Old project", "inbox")
+    mail = stage.mail(author=OTTO, subject="thrown away", received=NOON - 3 * DAY)
+    box.move(mail, folder)
+    with_past(stage)
+    box.move_folder(folder, "deleteditems")
+
+    stage.crm.save_contact("Otto", [OTTO])
+    stage.settle(ticks=5)
+
+    assert stage.timeline("Otto") == EXPECTED
+
+
+def test_rounds_that_come_while_mailboxes_are_told_are_told_to_all(stage, monkeypatch):
+    monkeypatch.setattr(history, "TOLD", 1)
+    monkeypatch.setattr(history, "GATHERED", timedelta(minutes=1))
+    monkeypatch.setattr(history, "HEARD", timedelta(seconds=1))
+    with_past(stage)
+
+    for number in range(6):
+        stage.crm.save_contact(f"Person {number}", [f"p{number}@other.example"])
+        stage.settle(ticks=1)
+    stage.settle(ticks=6)
+
+    told = [want.count for want in stage.world.state.wants() if want.stream == "mail-history"]
+    assert len(told) == 2
+    assert min(told) >= max(told) - 1
 
 
 def test_an_address_that_cannot_be_searched_for_is_listed(stage):
@@ -174,7 +264,7 @@ def test_mail_from_before_the_end_of_an_exclusion_stays_out(stage):
     stage.mail(author=OTTO, subject="while excluded")
     stage.settle()
     stage.world.exclusions.take_back(lists.FIRM, OTTO)
-    stage.clock.advance(1)
+    stage.clock.advance(61)
     stage.mail(author=OTTO, subject="afterwards")
     stage.settle()
 

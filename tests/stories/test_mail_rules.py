@@ -73,6 +73,7 @@ def test_an_exclusion_taken_back_lets_in_later_mail_and_fills_nothing_back(stage
     stage.settle()
 
     assert stage.world.exclusions.take_back(lists.FIRM, f" {ROSA.upper()} ")
+    stage.clock.advance(61)
     stage.mail(subject="later")
     stage.clock.advance(2 * 86400)  # the daily pass looks at it again
     stage.settle()
@@ -100,7 +101,7 @@ def test_an_exclusion_entered_twice_is_one_and_one_taken_back_may_come_again(sta
 
     assert kept.take_back(lists.FIRM, "news@client.example")
     assert not kept.take_back(lists.FIRM, "news@client.example")
-    assert kept.listed(lists.FIRM)[0].until == stage.clock()
+    assert kept.listed(lists.FIRM)[0].until == stage.clock() + lists.REMEMBERED
 
     kept.exclude(lists.FIRM, "news@client.example")
     assert kept.listed(lists.FIRM)[0].until is None
