@@ -9,7 +9,8 @@ H deltas that are lost, lead nowhere, or tell things twice
 L a route of one mailbox that is refused until somebody mends it
 
 What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
- 1. After an effect is before the next one: crashes after one run for messages alone, every second outage runs.
+ 1. After an effect is before the next one: crashes after one run for messages alone. Of outages, of refused groups and
+    of crashes whose message comes again every second runs.
  2. Of the ticks of a flow, which all write when they were, the first runs.
  3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs.
  4. In a flow that does most of its steps as another does (`lasting` is False), each effect has its crash; of what else
@@ -143,7 +144,8 @@ def _of_effect(flow: str, number: int, effect: Effect) -> Iterator[Cell]:
     at = f"{number}-{effect.name}"
     for lost in (False, True):
         end = "lost" if lost else "redelivered"
-        yield Cell(f"{flow}-crash-before-{at}-{end}", flow, _strike("before", number, HostedStage.killed, lost))
+        arm, soak = _strike("before", number, HostedStage.killed, lost), not lost and number % 2 == 1
+        yield Cell(f"{flow}-crash-before-{at}-{end}", flow, arm, soak=soak)
         soak = lost or not effect.name.startswith("message")
         arm = _strike("after", number, HostedStage.killed, lost)
         yield Cell(f"{flow}-crash-after-{at}-{end}", flow, arm, soak=soak)
@@ -151,8 +153,8 @@ def _of_effect(flow: str, number: int, effect: Effect) -> Iterator[Cell]:
     yield Cell(f"{flow}-outage-after-{at}", flow, _strike("after", number, HostedStage.cut_off), soak=number % 2 == 0)
     yield Cell(f"{flow}-zombie-before-{at}", flow, _strike("before", number, HostedStage.overtaken))
     if effect.guarded:
-        yield Cell(f"{flow}-stale-{at}", flow, _strike("before", number, _stale(effect)))
-        yield Cell(f"{flow}-exists-{at}", flow, _strike("before", number, _exists(effect)))
+        yield Cell(f"{flow}-stale-{at}", flow, _strike("before", number, _stale(effect)), soak=number % 2 == 1)
+        yield Cell(f"{flow}-exists-{at}", flow, _strike("before", number, _exists(effect)), soak=number % 2 == 0)
 
 
 def _strike(when: str, number: int, strike: Callable[[HostedStage], None], lost: bool = False) -> Arm:

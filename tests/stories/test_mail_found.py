@@ -97,6 +97,7 @@ def test_a_folder_that_is_listed_and_can_never_be_opened_is_an_error_row(stage):
     stage.cycle()
     made = stage.tenant.user(ADA).add_folder("Clients", "inbox")
     stage.tenant.faults.add(Fault(rf"{made.rstrip('=')}.*messages/delta", "not_found", times=None))
+    stage.mail(subject="filed", folder="inbox/Clients")
     for _ in range(2):
         stage.cycle()
 
