@@ -10,9 +10,11 @@ L a route of one mailbox that is refused until somebody mends it
 
 What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
  1. After an effect is before the next one: crashes after one run for messages alone. Of outages, of refused groups and
-    of crashes whose message comes again every second runs.
+    of crashes whose message comes again every second runs, and of workers overtaken before an effect that is not the
+    CRM's.
  2. Of the ticks of a flow, which all write when they were, the first runs.
- 3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs.
+ 3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs; of one that
+    the first flow makes too, every third.
  4. In a flow that does most of its steps as another does (`lasting` is False), each effect has its crash; of what else
     strikes an effect or a message every third runs, of answers every twelfth.
  5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls.
@@ -116,7 +118,8 @@ def cells(flow: str) -> tuple[Cell, ...]:
         found += [replace(one, soak=one.soak or number in ticks[1:]) for one in ones]
     names = set() if made.flow.lasting else {call.name for call in made.calls}
     for number, call in enumerate(made.calls):
-        nth = (6 if made.flow.lasting else 12) if call.name in names else 1
+        known = 3 if any(call.name == one.name for one in recording(next(iter(FLOWS))).calls) else 1
+        nth = (6 if made.flow.lasting else 12) if call.name in names else known if flow != next(iter(FLOWS)) else 1
         found += _every(nth, number, _of_call(flow, number, call))
         names.add(call.name)
     for number, queue in enumerate(made.messages):
@@ -151,7 +154,8 @@ def _of_effect(flow: str, number: int, effect: Effect) -> Iterator[Cell]:
         yield Cell(f"{flow}-crash-after-{at}-{end}", flow, arm, soak=soak)
     yield Cell(f"{flow}-outage-before-{at}", flow, _strike("before", number, HostedStage.cut_off), soak=number % 2 == 1)
     yield Cell(f"{flow}-outage-after-{at}", flow, _strike("after", number, HostedStage.cut_off), soak=number % 2 == 0)
-    yield Cell(f"{flow}-zombie-before-{at}", flow, _strike("before", number, HostedStage.overtaken))
+    arm = _strike("before", number, HostedStage.overtaken)
+    yield Cell(f"{flow}-zombie-before-{at}", flow, arm, soak=number % 2 == 1 and not effect.name.startswith("Crm"))
     if effect.guarded:
         yield Cell(f"{flow}-stale-{at}", flow, _strike("before", number, _stale(effect)), soak=number % 2 == 1)
         yield Cell(f"{flow}-exists-{at}", flow, _strike("before", number, _exists(effect)), soak=number % 2 == 0)
