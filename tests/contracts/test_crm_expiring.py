@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from dev.memory import ManualClock, MemoryTables
+from dev.memory import ManualClock, MemoryBlobs, MemoryTables
+from sync.crm import removal
 from sync.crm.builtin import Builtin
-from sync.errors import Stale
+from sync.crm.purge import PAGE
+from sync.errors import Stale, StorageUnavailable
 from sync.model import Address, Attachment, Filed, Kept, Known, MailRecord
 from sync.ports import Tables, Write
 from sync.storage import Storage
@@ -459,3 +461,64 @@ def test_an_index_row_of_a_mail_that_stays_is_dropped_in_its_time_unless_it_is_w
 
     assert ("CrmRecords", index) not in rows(storage)
     assert subjects(quick) == ["Review"]
+
+
+def test_index_rows_that_lead_to_no_mail_do_not_end_the_day(clock: ManualClock) -> None:
+    tables, blobs = MemoryTables(), MemoryBlobs()
+    crm = Builtin(tables, blobs, KEYS, clock)
+    crm.keep([unmatched(clock, subject="goes")])
+    clock.advance(MONTH.total_seconds())
+    partition = a_mail().key[1]
+    early = removal.moment(clock() - MONTH)
+    for number in range(2 * PAGE + 7):
+        index = removal.index_write(early, f"m{number:032x}")
+        tables.write("CrmRecords", partition, [index])
+
+    removed = crm.purge(clock(), 10)
+
+    assert removed == 1
+    assert [row.key for row in tables.scan("CrmRecords") if row.key.startswith("x|")] == []
+
+
+def test_a_removal_ends_when_its_time_is_over(clock: ManualClock) -> None:
+    crm = Builtin(MemoryTables(), MemoryBlobs(), KEYS, clock)
+    crm.keep([unmatched(clock, number) for number in range(5)])
+    clock.advance(MONTH.total_seconds())
+    left = iter([True, True, False])
+
+    assert crm.purge(clock(), 10, lambda: next(left)) == 2
+    assert crm.purge(clock(), 10) == 3
+
+
+def test_a_mail_that_cannot_be_removed_stops_no_other_and_is_told_at_the_end(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = MemoryTables()
+    crm = Builtin(tables, MemoryBlobs(), KEYS, clock)
+    mails = [unmatched(clock, number) for number in range(9)]
+    crm.keep(mails)
+    clock.advance(MONTH.total_seconds())
+    for bad in mails[:2]:
+        broken = {"files": "no list"}
+        tables.write("CrmRecords", bad.key[1], [Write("merge", f"r|{bad.key}|s|{ADA}", broken)])
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        crm.purge(clock(), 100)
+
+    assert [crm.mail(one.key) is None for one in mails] == [False] * 2 + [True] * 7
+    assert caplog.messages == ["purge: a mail could not be removed (JSONDecodeError)"] * 2
+
+
+def test_a_storage_that_does_not_answer_ends_a_removal(clock: ManualClock) -> None:
+    def silent() -> None:
+        raise StorageUnavailable("The storage did not answer.", 15)
+
+    tables = MemoryTables()
+    Builtin(tables, MemoryBlobs(), KEYS, clock).keep([unmatched(clock, number) for number in range(9)])
+    clock.advance(MONTH.total_seconds())
+    counted = Interrupted(tables, "CrmRecords", [silent])
+
+    with pytest.raises(StorageUnavailable):
+        Builtin(counted, MemoryBlobs(), KEYS, clock).purge(clock(), 100)
+
+    assert counted.writes == []
