@@ -100,8 +100,11 @@ class Blobs(Protocol):
     def get(self, name: str, unless: str = "") -> Blob | None:
         """A file, or None where it is absent or still has the version `unless`."""
 
-    def delete(self, name: str) -> None:
-        """Remove a file; removing what is gone is success."""
+    def version(self, name: str) -> str:
+        """The version of a file without its bytes, "" where it is absent."""
+
+    def delete(self, name: str, version: str | None = None) -> None:
+        """Remove a file; removing what is gone is success. With `version`: only that one, else Stale."""
 
 
 class Queue(Protocol):

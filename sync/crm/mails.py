@@ -8,7 +8,7 @@
    again, and `keep` completes what is missing.
 6. What expires may be removed at any time after. A copy therefore lasts for an hour at least, longer than any run;
    nothing but a copy of its own is added to a mail that has less; and whatever ends that a mail expires holds only for
-   the very record that was read.
+   the very record that was read. Whoever writes a file for a mail with less than an hour has it last for an hour more.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ class Mails:
 
     def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
         """Store the bytes of an attachment before its mail; returns the file's name."""
+        self._prolong(key)
         name = records.attachment_file(self._keys, key, number, attachment)
         self._blobs.stream(name, pieces)
         return name
@@ -122,6 +123,23 @@ class Mails:
             items = (str(seen.item), *sorted(seen.also)) if shown else ()
             found[key] = Known(True, items, frozenset(seen.people))
         return found
+
+    def _prolong(self, key: str) -> None:
+        """Have a mail that is about to expire last until whoever writes its files now has stored it again."""
+        for _ in range(TRIES):
+            rows = self._rows(key)
+            expires, soon = removal.expires(key, rows), self._soon()
+            if f"r|{key}" not in rows or not expires or expires > soon:
+                return
+            copy = next(row for row in rows if row.startswith(f"r|{key}|s|"))
+            record = Write("merge", f"r|{key}", {"type": "mail"}, rows[f"r|{key}"].version)
+            writes = [record, Write("merge", copy, {"expires": soon}), removal.index_write(soon, key)]
+            try:
+                self._feed.append(bucket(key), [Unit(key, "mail", writes, len(writes) * records.ROW_BYTES)])
+            except (Exists, Stale):
+                continue  # removed, or stored again, since it was read
+            return
+        raise Retry("Other workers are storing the same mail.", after=5)
 
     def _soon(self) -> str:
         return removal.moment(self._clock() + SOON)

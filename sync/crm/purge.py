@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from sync.crm import records, removal
@@ -92,12 +93,13 @@ class Purge:
         return True
 
     def _left(self, key: str, rows: Mapping[str, Row]) -> Removal:
-        """What goes after the record. Versions are read now: whoever writes a line again from here on keeps it."""
+        """What goes after the record. Versions are read now: whoever writes a line or file again from here on keeps
+        it."""
         found = [(one, self._tables.get(TIMELINE, bucket(one), one)) for one in removal.timeline_keys(key, rows)]
         return Removal(
             timeline=tuple((one, row.version) for one, row in found if row),
             rows=tuple((row.key, row.version) for row in removal.ordered(key, rows)[AT_ONCE:]),
-            files=tuple(sorted(self._files(key, rows))),
+            files=tuple((name, self._blobs.version(name)) for name in sorted(self._files(key, rows))),
             kin=tuple(sorted(self._kin(key, rows))),
         )
 
@@ -124,9 +126,10 @@ class Purge:
         self._delete(TABLE, partition, left.rows)
         # Looked at here and not before: who stores the mail again names the same files.
         kept = {name for one in (key, *left.kin) for name in self._files(one, self._rows(one))} if left.files else set()
-        for name in left.files:
-            if name not in kept:
-                self._blobs.delete(name)
+        for name, version in left.files:
+            if version and name not in kept:
+                with suppress(Stale):  # written again, for a record that may be stored in a moment
+                    self._blobs.delete(name, version)
         if _is_large(left.to_json()):
             self._blobs.delete(_file(key))
         self._tables.write(TABLE, partition, [Write("delete", index)])

@@ -522,3 +522,52 @@ def test_a_storage_that_does_not_answer_ends_a_removal(clock: ManualClock) -> No
         Builtin(counted, MemoryBlobs(), KEYS, clock).purge(clock(), 100)
 
     assert counted.writes == []
+
+
+def test_a_file_written_for_a_mail_about_to_expire_outlasts_its_removal(
+    storage: Storage, crm: Builtin, clock: ManualClock
+) -> None:
+    mail, _ = with_attachment(crm, unmatched(clock))
+    crm.keep([mail])
+    clock.advance(MONTH.total_seconds() - 60)
+
+    again, name = with_attachment(crm, a_mail())
+    clock.advance(120)
+    removed = another(storage, clock).purge(clock(), 10)
+    crm.keep([again])
+    clock.advance(2 * MONTH.total_seconds())
+
+    assert (removed, crm.purge(clock(), 10)) == (0, 0)
+    there = crm.mail(again.key)
+    assert there is not None
+    assert [one.file for one in there.files] == [name]
+    assert storage.blobs.get(name) is not None
+
+
+def test_a_mail_whose_files_were_written_again_for_nothing_goes_an_hour_later(
+    storage: Storage, crm: Builtin, clock: ManualClock
+) -> None:
+    mail, name = with_attachment(crm, unmatched(clock))
+    crm.keep([mail])
+    clock.advance(MONTH.total_seconds() - 60)
+    with_attachment(crm, a_mail())
+    clock.advance(3600)
+
+    assert crm.purge(clock(), 10) == 1
+    assert (rows(storage), storage.blobs.get(name)) == ([], None)
+
+
+def test_a_file_written_while_its_mail_is_being_removed_is_there_for_who_stores_the_mail_a_moment_later(
+    storage: Storage, clock: ManualClock
+) -> None:
+    quick = another(storage, clock)
+    mail, name = with_attachment(quick, unmatched(clock))
+    quick.keep([mail])
+    clock.advance(MONTH.total_seconds())
+    written = [lambda: with_attachment(quick, a_mail())]
+
+    another(storage, clock, Interrupted(storage.tables, "CrmTimeline", written)).purge(clock(), 10)
+    quick.keep([a_mail(attachments=(Filed(PDF, name),))])
+
+    assert storage.blobs.get(name) is not None
+    assert quick.mail(mail.key) is not None

@@ -46,8 +46,11 @@ class Noting:
         self.asked.append(name)
         return self.inner.get(name, unless)
 
-    def delete(self, name: str) -> None:
-        self.inner.delete(name)
+    def version(self, name: str) -> str:
+        return self.inner.version(name)
+
+    def delete(self, name: str, version: str | None = None) -> None:
+        self.inner.delete(name, version)
 
 
 def a_crm(storage: Storage, clock: ManualClock, blobs: Blobs | None = None) -> Builtin:

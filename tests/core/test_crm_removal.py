@@ -114,7 +114,7 @@ def test_what_a_removal_leaves_stands_behind_its_index_row() -> None:
 
 
 def test_what_is_left_to_do_comes_back_as_it_was_stored() -> None:
-    left = Removal((("c1|9|m1", "v1"),), (("r|m1|p|c1", "v2"),), ("f/1",), ("m2",))
+    left = Removal((("c1|9|m1", "v1"),), (("r|m1|p|c1", "v2"),), (("f/1", "v3"),), ("m2",))
 
     assert Removal.from_json(left.to_json()) == left
     assert Removal.from_json("") == Removal()
