@@ -26,7 +26,7 @@ from sync.crm.records import Content, Draft, Seen, Verdict
 from sync.errors import Exists, Retry, Stale
 from sync.keys import Keys, bucket
 from sync.model import Attachment, Kept, Known, MailRecord
-from sync.ports import Blobs, Clock, Row, Tables, Write
+from sync.ports import Blobs, Clock, Row, Tables, Value, Write
 
 TIMELINE = "CrmTimeline"
 TRIES = 10
@@ -119,7 +119,7 @@ class Mails:
             seen = _seen(key, mailbox, rows)
             if not seen.record or (seen.expires and seen.expires <= soon):
                 continue
-            shown = seen.item is not None and not self._missing(key, seen.time, seen.shown_to)
+            shown = bool(seen.item) and not self._missing(key, seen.time, seen.shown_to)
             items = (str(seen.item), *sorted(seen.also)) if shown else ()
             found[key] = Known(True, items, frozenset(seen.people))
         return found
@@ -261,17 +261,34 @@ class Mails:
 
     def _note_copies(self, where: tuple[str, str], outcome: _Outcome) -> None:
         """Note further copies, mails told apart and files beside this mailbox's copy, where they are not yet."""
-        key, mailbox = where
         seen = outcome.there.get(where, Seen())
+        for _ in range(TRIES):
+            values = self._notes(where, outcome, seen)
+            if not values:
+                return
+            key, mailbox = where
+            row = self._tables.get(TABLE, bucket(key), _sighting(key, mailbox))
+            if row is None or "item" not in row.values:  # removed meanwhile: nothing to note it beside
+                return
+            # What others noted since it was read stays, too.
+            now = _seen(key, mailbox, {row.key: row})
+            values = self._notes(where, outcome, now)
+            try:
+                if values:
+                    self._tables.write(TABLE, bucket(key), [Write("merge", row.key, values, row.version)])
+            except Stale:
+                continue
+            return
+
+    def _notes(self, where: tuple[str, str], outcome: _Outcome, seen: Seen) -> dict[str, Value]:
+        """What is to be noted beside a copy that was seen so."""
         notes = (
             ("also", seen.also, outcome.copies[where] - {seen.item}, MOST_COPIES),
             ("apart", seen.apart, outcome.apart[where], MOST_COPIES),
             ("files", seen.files, outcome.files[where], None),
         )
         texts = {name: json.dumps(sorted(old | new)[:most]) for name, old, new, most in notes if not new <= old}
-        values = {name: text for name, text in texts.items() if len(text) <= records.INLINE_BYTES}
-        if values:
-            self._tables.write(TABLE, bucket(key), [Write("merge", _sighting(key, mailbox), values)])
+        return {name: text for name, text in texts.items() if len(text) <= records.INLINE_BYTES}
 
     def _missing(self, key: str, time: str, people: Iterable[str]) -> frozenset[str]:
         """Those people and threads on whose timeline a mail does not stand."""
@@ -300,7 +317,7 @@ def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
     return Seen(
         record=record is not None,
         time=str(record.values.get("time", "")) if record else "",
-        item=str(mine["item"]) if sighting else None,
+        item=str(mine.get("item", "")) if sighting else None,
         mark=str(mine.get("mark", "")),
         also=frozenset(json.loads(str(mine.get("also", "[]")))),
         people={row.removeprefix(before) for row in rows if row.startswith(before)},

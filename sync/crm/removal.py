@@ -67,7 +67,8 @@ def index_write(expires: str, key: str) -> Write:
 
 def expires(key: str, rows: Mapping[str, Row]) -> str:
     """When the mail with these rows expires, "" if it stays."""
-    times = [str(row.values.get("expires", "")) for row in _sightings(key, rows)]
+    copies = [row for row in _sightings(key, rows) if "item" in row.values]  # what was noted beside none is no copy
+    times = [str(row.values.get("expires", "")) for row in copies]
     return max(times) if times and all(times) else ""
 
 

@@ -571,3 +571,41 @@ def test_a_file_written_while_its_mail_is_being_removed_is_there_for_who_stores_
 
     assert storage.blobs.get(name) is not None
     assert quick.mail(mail.key) is not None
+
+
+def test_a_copy_noted_after_its_mail_was_removed_leaves_nothing_behind(storage: Storage, clock: ManualClock) -> None:
+    quick = another(storage, clock)
+    mail, copy = unmatched(clock), unmatched(clock, id="a copy")
+    quick.keep([mail])
+    clock.advance(MONTH.total_seconds() - 3700)
+
+    def late() -> None:
+        clock.advance(3701)
+        quick.purge(clock(), 10)
+
+    class Late(Counting):
+        def get(self, table: str, partition: str, key: str) -> Any:
+            if "|s|" in key:
+                late()
+            return super().get(table, partition, key)
+
+    another(storage, clock, Late(storage.tables)).keep([mail, copy])
+
+    assert [key for _, key in rows(storage) if "|s|" in key] == []
+    assert quick.keep([a_mail()]) == Kept(new=(mail.key,))
+
+
+def test_a_note_beside_no_copy_counts_as_none(storage: Storage, crm: Builtin, clock: ManualClock) -> None:
+    mail = a_mail()
+    crm.keep([a_mail(mailbox=BEN)])
+    note = Write("merge", f"r|{mail.key}|s|{ADA}", {"also": '["a copy"]'})
+    storage.tables.write("CrmRecords", mail.key[1], [note])
+
+    before, view = crm.known(ADA, [mail.key]), crm.mail(mail.key)
+    kept = crm.keep([mail])
+
+    assert before[mail.key].items == ()
+    assert view is not None
+    assert [one.mailbox for one in view.sightings] == [BEN]
+    assert kept == Kept(joined=(mail.key,))
+    assert crm.known(ADA, [mail.key])[mail.key].items == (mail.envelope.id,)
