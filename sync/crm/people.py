@@ -1,7 +1,8 @@
 """Contacts and users of the built-in CRM, and contacts from a file.
 
-A person's address rows are written before the record: whoever finds the record finds the addresses, and a save that
-died in between is completed by the next one.
+A person's address rows are written before the record, and those he has no more go after it: whoever finds the record
+finds the addresses, and a save that died in between is completed by the next one. At worst an address that was taken
+away leads to him still.
 """
 
 from __future__ import annotations
@@ -251,18 +252,34 @@ class People:
             there = stored.addresses if stored else ()
             addresses = _fitting(there, given, MOST if kind == "contact" else None) if only_add else given
             left_out = [one for one in given if one not in addresses]
-            if stored and (stored.name, stored.addresses) == (name, addresses):
-                self._addresses.remove([(one, key) for one in left_out])
-                return not left_out
             person = Person(key, kind, name)
-            self._addresses.add([(address, person) for address in addresses])
-            self._addresses.remove([(gone, key) for gone in (*there, *left_out) if gone not in addresses])
-            try:
-                self._feed.append(bucket(key), [self._unit(key, kind, _Stored(name, addresses), stored)])
-            except (Exists, Stale):
-                continue
+            if stored and (stored.name, stored.addresses) == (name, addresses):
+                self._complete(person, addresses)
+            else:
+                self._addresses.add([(address, person) for address in addresses])
+                try:
+                    self._feed.append(bucket(key), [self._unit(key, kind, _Stored(name, addresses), stored)])
+                except (Exists, Stale):
+                    continue
+            self._take_away(person, [one for one in (*there, *left_out) if one not in addresses])
             return not left_out
         raise Retry("Other workers keep changing the same person.", after=5)
+
+    def _complete(self, person: Person, addresses: Sequence[str]) -> None:
+        """Have those of a person's addresses lead to him that somebody who died took away."""
+        leading = self._addresses.asked(addresses)
+        lost = [one for one in addresses if person.key not in (its.key for its in leading.get(one, ()))]
+        if lost:
+            self._addresses.add([(address, person) for address in lost])
+
+    def _take_away(self, person: Person, gone: Sequence[str]) -> None:
+        """End that these addresses lead to a person whose record does not show them."""
+        if not gone:
+            return
+        self._addresses.remove([(one, person.key) for one in gone])
+        stored = self._read(person.key)
+        if stored and set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
+            self._complete(Person(person.key, person.kind, stored.name), stored.addresses)
 
     def _unit(self, key: str, kind: PersonType, then: _Stored, now: _Stored | None) -> Unit:
         values: dict[str, Value] = {
