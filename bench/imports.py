@@ -64,10 +64,15 @@ class _Storage:
         self.requests += 1
         return self._blobs.stream(name, pieces)
 
-    def delete(self, name: str) -> None:
+    def version(self, name: str) -> str:
+        """Which version a file has."""
+        self.requests += 1
+        return self._blobs.version(name)
+
+    def delete(self, name: str, version: str | None = None) -> None:
         """No file any more."""
         self.requests += 1
-        self._blobs.delete(name)
+        self._blobs.delete(name, version)
 
     def _answered(self, rows: Iterator[Row]) -> Iterator[Row]:
         at = -1

@@ -171,10 +171,18 @@ class MemoryBlobs:
             blob = self._blobs.get(name)
         return None if blob is None or blob.version == unless else blob
 
-    def delete(self, name: str) -> None:
-        """Remove a file; removing what is gone is success."""
+    def version(self, name: str) -> str:
+        """The version of a file, "" where it is absent."""
+        blob = self.get(name)
+        return blob.version if blob else ""
+
+    def delete(self, name: str, version: str | None = None) -> None:
+        """Remove a file; removing what is gone is success. With `version` only exactly that one, else Stale."""
         check_name(name)
         with self._lock:
+            there = self._blobs.get(name)
+            if there and version is not None and version != there.version:
+                raise Stale("A file changed since it was read.", name)
             self._blobs.pop(name, None)
 
 

@@ -100,8 +100,11 @@ class Blobs(Protocol):
     def get(self, name: str, unless: str = "") -> Blob | None:
         """A file, or None where it is absent or still has the version `unless`."""
 
-    def delete(self, name: str) -> None:
-        """Remove a file; removing what is gone is success."""
+    def version(self, name: str) -> str:
+        """The version of a file without its bytes, "" where it is absent."""
+
+    def delete(self, name: str, version: str | None = None) -> None:
+        """Remove a file; removing what is gone is success. With `version`: only that one, else Stale."""
 
 
 class Queue(Protocol):
@@ -174,8 +177,9 @@ class Crm(Protocol):
         """Store mails with relations, timeline and feed; storing the same again changes nothing. A mail that is there
         gets the people who are missing."""
 
-    def purge(self, now: datetime, limit: int) -> int:
-        """Remove up to `limit` mails that expired until `now`, with all that was stored of them; returns how many."""
+    def purge(self, now: datetime, limit: int, going: Callable[[], bool] = lambda: True) -> int:
+        """Remove up to `limit` mails that expired until `now`, with all that was stored of them, as long as it is
+        `going`; returns how many. What was in the way of one of them rises when all others are done."""
 
     def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:
         """Folded addresses that became contacts' since `cursor` ("" is the beginning), among the next `limit` changes;

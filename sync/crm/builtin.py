@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sync.crm.addresses import Addresses
@@ -53,9 +53,10 @@ class Builtin:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""
         return self._mails.keep(records)
 
-    def purge(self, now: datetime, limit: int) -> int:
-        """Remove up to `limit` mails that expired, with all that was stored of them; returns how many."""
-        return self._purge.run(now, limit)
+    def purge(self, now: datetime, limit: int, going: Callable[[], bool] = lambda: True) -> int:
+        """Remove up to `limit` mails that expired, with all that was stored of them, as long as it is `going`; returns
+        how many. What was in the way of one of them rises when all others are done."""
+        return self._purge.run(now, limit, going)
 
     def arrivals(self, cursor: str, limit: int) -> tuple[Sequence[str], int, str]:
         """Addresses that became contacts' since `cursor`; how many changes were read; the cursor behind. Raises

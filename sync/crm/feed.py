@@ -4,7 +4,7 @@
 2. Row `c` holds the last feed number of the bucket, `f|<number>` says what changed, `r|...` are the records' rows.
 3. Every group that changes a record writes its feed row and the counter, the counter over exactly the version read.
    So numbers have no gaps and no reader passes a change that is not visible yet: no clock is involved.
-   A contact's feed row names the addresses that are new with him, at most fifty: who waits for them reads no record.
+   A contact's feed row names the addresses that are new with him: who waits for them reads no record.
 4. The counter is remembered between groups; a worker that meets a newer one reads it again and sends the group again.
 """
 

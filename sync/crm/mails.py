@@ -8,7 +8,7 @@
    again, and `keep` completes what is missing.
 6. What expires may be removed at any time after. A copy therefore lasts for an hour at least, longer than any run;
    nothing but a copy of its own is added to a mail that has less; and whatever ends that a mail expires holds only for
-   the very record that was read.
+   the very record that was read. Whoever writes a file for a mail with less than an hour has it last for an hour more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sync.crm.records import Content, Draft, Seen, Verdict
 from sync.errors import Exists, Retry, Stale
 from sync.keys import Keys, bucket
 from sync.model import Attachment, Kept, Known, MailRecord
-from sync.ports import Blobs, Clock, Row, Tables, Write
+from sync.ports import Blobs, Clock, Row, Tables, Value, Write
 
 TIMELINE = "CrmTimeline"
 TRIES = 10
@@ -104,6 +104,7 @@ class Mails:
 
     def file(self, key: str, number: int, attachment: Attachment, pieces: Iterable[bytes]) -> str:
         """Store the bytes of an attachment before its mail; returns the file's name."""
+        self._prolong(key)
         name = records.attachment_file(self._keys, key, number, attachment)
         self._blobs.stream(name, pieces)
         return name
@@ -118,10 +119,27 @@ class Mails:
             seen = _seen(key, mailbox, rows)
             if not seen.record or (seen.expires and seen.expires <= soon):
                 continue
-            shown = seen.item is not None and not self._missing(key, seen.time, seen.shown_to)
+            shown = bool(seen.item) and not self._missing(key, seen.time, seen.shown_to)
             items = (str(seen.item), *sorted(seen.also)) if shown else ()
             found[key] = Known(True, items, frozenset(seen.people))
         return found
+
+    def _prolong(self, key: str) -> None:
+        """Have a mail that is about to expire last until whoever writes its files now has stored it again."""
+        for _ in range(TRIES):
+            rows = self._rows(key)
+            expires, soon = removal.expires(key, rows), self._soon()
+            if f"r|{key}" not in rows or not expires or expires > soon:
+                return
+            copy = next(row for row in rows if row.startswith(f"r|{key}|s|"))
+            record = Write("merge", f"r|{key}", {"type": "mail"}, rows[f"r|{key}"].version)
+            writes = [record, Write("merge", copy, {"expires": soon}), removal.index_write(soon, key)]
+            try:
+                self._feed.append(bucket(key), [Unit(key, "mail", writes, len(writes) * records.ROW_BYTES)])
+            except (Exists, Stale):
+                continue  # removed, or stored again, since it was read
+            return
+        raise Retry("Other workers are storing the same mail.", after=5)
 
     def _soon(self) -> str:
         return removal.moment(self._clock() + SOON)
@@ -243,17 +261,34 @@ class Mails:
 
     def _note_copies(self, where: tuple[str, str], outcome: _Outcome) -> None:
         """Note further copies, mails told apart and files beside this mailbox's copy, where they are not yet."""
-        key, mailbox = where
         seen = outcome.there.get(where, Seen())
+        for _ in range(TRIES):
+            values = self._notes(where, outcome, seen)
+            if not values:
+                return
+            key, mailbox = where
+            row = self._tables.get(TABLE, bucket(key), _sighting(key, mailbox))
+            if row is None or "item" not in row.values:  # removed meanwhile: nothing to note it beside
+                return
+            # What others noted since it was read stays, too.
+            now = _seen(key, mailbox, {row.key: row})
+            values = self._notes(where, outcome, now)
+            try:
+                if values:
+                    self._tables.write(TABLE, bucket(key), [Write("merge", row.key, values, row.version)])
+            except Stale:
+                continue
+            return
+
+    def _notes(self, where: tuple[str, str], outcome: _Outcome, seen: Seen) -> dict[str, Value]:
+        """What is to be noted beside a copy that was seen so."""
         notes = (
             ("also", seen.also, outcome.copies[where] - {seen.item}, MOST_COPIES),
             ("apart", seen.apart, outcome.apart[where], MOST_COPIES),
             ("files", seen.files, outcome.files[where], None),
         )
         texts = {name: json.dumps(sorted(old | new)[:most]) for name, old, new, most in notes if not new <= old}
-        values = {name: text for name, text in texts.items() if len(text) <= records.INLINE_BYTES}
-        if values:
-            self._tables.write(TABLE, bucket(key), [Write("merge", _sighting(key, mailbox), values)])
+        return {name: text for name, text in texts.items() if len(text) <= records.INLINE_BYTES}
 
     def _missing(self, key: str, time: str, people: Iterable[str]) -> frozenset[str]:
         """Those people and threads on whose timeline a mail does not stand."""
@@ -282,7 +317,7 @@ def _seen(key: str, mailbox: str, rows: Mapping[str, Row]) -> Seen:
     return Seen(
         record=record is not None,
         time=str(record.values.get("time", "")) if record else "",
-        item=str(mine["item"]) if sighting else None,
+        item=str(mine.get("item", "")) if sighting else None,
         mark=str(mine.get("mark", "")),
         also=frozenset(json.loads(str(mine.get("also", "[]")))),
         people={row.removeprefix(before) for row in rows if row.startswith(before)},

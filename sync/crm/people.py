@@ -1,7 +1,8 @@
 """Contacts and users of the built-in CRM, and contacts from a file.
 
-A person's address rows are written before the record: whoever finds the record finds the addresses, and a save that
-died in between is completed by the next one.
+A person's address rows are written before the record, and those he has no more go after it: whoever finds the record
+finds the addresses, and a save that died in between is completed by the next one. At worst an address that was taken
+away leads to him still.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Literal
@@ -31,6 +32,7 @@ from sync.ports import Clock, Row, Tables, Value, Write
 TRIES = 10
 SLICE = 20_000  # rows of a file: with more, groups of a hundred address rows are fuller, and memory is
 ERRORS = 1_000  # of a file that are told one by one
+MOST = 200  # addresses of one contact, and no more than a row takes
 # "d" follows "c": the bounds hold the contacts of a bucket and nothing else; a contact has a single row.
 CONTACTS = ("r|c", "r|d")
 _CONTACT_KEY = re.compile(r"c[0-9a-f]{32}")
@@ -66,6 +68,18 @@ class _Stored:
     name: str
     addresses: tuple[str, ...]
     version: str = ""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is done with the rows of a slice: contacts as they stand and as they will, by key, in which line the last
+    row of each stands, how many rows change something, and those that cannot be kept."""
+
+    before: Mapping[str, _Stored]
+    after: dict[str, _Stored] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    changed: int = 0
+    problems: list[Problem] = field(default_factory=list)
 
 
 class People:
@@ -142,26 +156,30 @@ class People:
         done = line = 0
         while part := list(islice(file, self._slice_rows)):
             rows = [one for one in part if isinstance(one, CsvContact)]
-            changed = self._import_slice(rows, standing)
-            report = _with(report, changed, len(rows) - changed, [one for one in part if isinstance(one, Problem)])
+            changed, refused = self._import_slice(rows, standing)
+            problems = sorted([one for one in part if isinstance(one, Problem)] + refused, key=lambda one: one.line)
+            report = _with(report, changed, len(rows) - changed - len(refused), problems)
             for one in part:  # what is said of a row stands together
                 done, line = done + (one.line != line), one.line
             if progress:
                 progress(done)
         return report
 
-    def _import_slice(self, rows: Sequence[CsvContact], standing: Standing) -> int:
-        """Keep the contacts of a slice; returns how many of its rows changed something."""
-        before, after, changed = self._plan(self._unknown(rows, standing))
+    def _import_slice(self, rows: Sequence[CsvContact], standing: Standing) -> tuple[int, list[Problem]]:
+        """Keep the contacts of a slice; returns how many of its rows changed something, and what could not be kept."""
+        plan = self._plan(self._unknown(rows, standing))
+        after = plan.after
         self._addresses.add(
             [(address, Person(key, "contact", one.name)) for key, one in after.items() for address in one.addresses]
         )
+        refused = list(plan.problems)
         for partition, many in _by_bucket(after).items():
-            units = [self._unit(key, "contact", after[key], before.get(key)) for key in many]
+            units = [self._unit(key, "contact", after[key], plan.before.get(key)) for key in many]
             for group in records.packed([(unit.rows, unit.weight) for unit in units], GROUP_ROWS, GROUP_WEIGHT):
-                self._store(partition, [units[one] for one in group], after)
+                crowded = self._store(partition, [units[one] for one in group], after)
+                refused += [_crowded(plan.lines[key]) for key in crowded]
         standing.note((one.name, one.addresses) for one in after.values())
-        return changed
+        return plan.changed + len(plan.problems) - len(refused), refused
 
     def _unknown(self, rows: Sequence[CsvContact], standing: Standing) -> list[CsvContact]:
         """The rows that may say something new."""
@@ -179,25 +197,26 @@ class People:
         listed = self._addresses.listed(address for row in rows for address in row.addresses)
         return listed > len(BUCKETS) + self._addresses.count() // ANSWER_ROWS
 
-    def _plan(self, rows: Sequence[CsvContact]) -> tuple[dict[str, _Stored], dict[str, _Stored], int]:
-        """Contacts as they stand and as they will, by key, and how many rows change something."""
+    def _plan(self, rows: Sequence[CsvContact]) -> _Plan:
         owners = self._addresses.asked(address for row in rows for address in row.addresses)
         held: dict[str, dict[str, str]] = defaultdict(dict)  # address -> contact key -> name
         for address, people in owners.items():
             held[address] = {one.key: one.name for one in people if one.kind == "contact"}
-        before = self._read_all({key for those in held.values() for key in those})
-        after: dict[str, _Stored] = {}
-        changed = 0
+        plan = _Plan(self._read_all({key for those in held.values() for key in those}))
         for row in rows:
             key = self._owner(row, held)
-            now = after.get(key) or before.get(key)
+            now = plan.after.get(key) or plan.before.get(key)
             then = _united(now, row)
+            if then.addresses != _fitting(now.addresses if now else (), row.addresses, MOST):
+                plan.problems.append(_crowded(row.line))
+                continue
             if now is None or (now.name, now.addresses) != (then.name, then.addresses):
-                after[key] = then
-                changed += 1
+                plan.after[key] = then
+                plan.lines[key] = row.line
+                plan.changed += 1
             for address in row.addresses:
                 held[address][key] = then.name
-        return before, after, changed
+        return plan
 
     def _owner(self, row: CsvContact, held: Mapping[str, Mapping[str, str]]) -> str:
         """The key of the contact a row belongs to, an existing or a new one."""
@@ -211,33 +230,56 @@ class People:
                 return key
         return "c" + self._keys.of("contact", wanted, min(row.addresses))
 
-    def _store(self, partition: str, units: Sequence[Unit], after: Mapping[str, _Stored]) -> None:
+    def _store(self, partition: str, units: Sequence[Unit], after: Mapping[str, _Stored]) -> list[str]:
+        """The keys of those that others gave so many addresses meanwhile that some were left out."""
         try:
             self._feed.append(partition, units)
         except Conflict:  # somebody else keeps one of them: each by itself, as it stands now
-            for unit in units:
-                one = after[unit.key]
-                self._save(unit.key, "contact", one.name, one.addresses, only_add=True)
+            return [
+                unit.key
+                for unit in units
+                for one in [after[unit.key]]
+                if not self._save(unit.key, "contact", one.name, one.addresses, only_add=True)
+            ]
+        return []
 
     # -- one person
 
-    def _save(self, key: str, kind: PersonType, name: str, addresses: tuple[str, ...], only_add: bool = False) -> None:
+    def _save(self, key: str, kind: PersonType, name: str, given: tuple[str, ...], only_add: bool = False) -> bool:
+        """Whether all addresses were kept: with `only_add` those are left out that are too many."""
         for _ in range(TRIES):
             stored = self._read(key)
-            if stored and only_add:
-                addresses = tuple(dict.fromkeys(stored.addresses + addresses))
-            if stored and (stored.name, stored.addresses) == (name, addresses):
-                return
+            there = stored.addresses if stored else ()
+            addresses = _fitting(there, given, MOST if kind == "contact" else None) if only_add else given
+            left_out = [one for one in given if one not in addresses]
             person = Person(key, kind, name)
-            self._addresses.add([(address, person) for address in addresses])
-            if stored:
-                self._addresses.remove([(gone, key) for gone in stored.addresses if gone not in addresses])
-            try:
-                self._feed.append(bucket(key), [self._unit(key, kind, _Stored(name, addresses), stored)])
-            except (Exists, Stale):
-                continue
-            return
+            if stored and (stored.name, stored.addresses) == (name, addresses):
+                self._complete(person, addresses)
+            else:
+                self._addresses.add([(address, person) for address in addresses])
+                try:
+                    self._feed.append(bucket(key), [self._unit(key, kind, _Stored(name, addresses), stored)])
+                except (Exists, Stale):
+                    continue
+            self._take_away(person, [one for one in (*there, *left_out) if one not in addresses])
+            return not left_out
         raise Retry("Other workers keep changing the same person.", after=5)
+
+    def _complete(self, person: Person, addresses: Sequence[str]) -> None:
+        """Have those of a person's addresses lead to him that somebody who died took away."""
+        leading = self._addresses.asked(addresses)
+        lost = [one for one in addresses if person.key not in (its.key for its in leading.get(one, ()))]
+        if lost:
+            self._addresses.add([(address, person) for address in lost])
+
+    def _take_away(self, person: Person, gone: Sequence[str]) -> None:
+        """End that these addresses lead to a person whose record does not show them."""
+        if not gone:
+            return
+        self._addresses.remove([(one, person.key) for one in gone])
+        stored = self._read(person.key)
+        if stored and set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
+            self._complete(Person(person.key, person.kind, stored.name), stored.addresses)
 
     def _unit(self, key: str, kind: PersonType, then: _Stored, now: _Stored | None) -> Unit:
         values: dict[str, Value] = {
@@ -249,10 +291,10 @@ class People:
         row = f"r|{key}"
         write = Write("replace", row, values, now.version) if now else Write("insert", row, values)
         there = now.addresses if now else ()
-        # Folded already, and at most 50 of 320 characters: a feed row stays small whatever is imported.
+        # All of them, for who waits for them reads no record; and as the record, the feed row has room for them.
         arrived = tuple(one for one in then.addresses if one not in there) if kind == "contact" else ()
         weight = 2 * records.ROW_BYTES + 12 * len(str(values["addresses"]))
-        return Unit(key, kind, [write], weight, arrived=arrived[: contacts_csv.ADDRESSES])
+        return Unit(key, kind, [write], weight, arrived=arrived)
 
     def _read(self, key: str) -> _Stored | None:
         row = self._tables.get(TABLE, bucket(key), f"r|{key}")
@@ -289,6 +331,22 @@ def _united(now: _Stored | None, row: CsvContact) -> _Stored:
     return _Stored(row.name if nameless and row.name else now.name, addresses, now.version)
 
 
+def _fitting(there: tuple[str, ...], more: Iterable[str], most: int | None) -> tuple[str, ...]:
+    """Addresses and as many further ones as one person can have."""
+    found = dict.fromkeys(there)
+    room = records.INLINE_BYTES - len(orjson.dumps(there))
+    for one in more:
+        size = len(one.encode()) + 3  # quotation marks and comma
+        if one not in found and size <= room and (most is None or len(found) < most):
+            found[one] = None
+            room -= size
+    return tuple(found)
+
+
+def _crowded(line: int) -> Problem:
+    return Problem(line, f"With this row the contact would have more than {MOST} mail addresses, or too long ones.")
+
+
 def _by_bucket(keys: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for key in keys:
@@ -322,6 +380,8 @@ def _tidied(name: str, addresses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         raise BadItem("addresses", "A person needs at least one mail address.")
     if len(usable) > contacts_csv.ADDRESSES:
         raise BadItem("addresses", f"A person can have {contacts_csv.ADDRESSES} mail addresses, not {len(usable)}.")
+    if _fitting((), usable, None) != usable:
+        raise BadItem("addresses", "The mail addresses of this person are too long together.")
     tidy = contacts_csv.one_line(name)
     if len(tidy) > contacts_csv.NAME_LENGTH:
         raise BadItem("name", f"A name can have {contacts_csv.NAME_LENGTH} characters, not {len(tidy)}.")

@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from sync.crm import records, removal
@@ -18,14 +20,17 @@ from sync.crm.addresses import in_parts
 from sync.crm.feed import TABLE, Feed, Unit
 from sync.crm.mails import TIMELINE
 from sync.crm.removal import Removal
-from sync.errors import Conflict, Retry, Stale
+from sync.errors import Conflict, Retry, Stale, StorageUnavailable
 from sync.keys import BUCKETS, bucket
 from sync.ports import Blobs, Row, Tables, Write
 
 AT_ONCE = 60  # rows of a mail that go in the group of its record
-MORE = 100  # rows of the index that are read beyond the limit: not each leads to a mail that goes
+PAGE = 300  # rows of the index that are read at a time
 TRIES = 5
 MOST_INDEXES = 30  # and rows of the index; further ones are dropped when their time comes
+
+
+logger = logging.getLogger("accord")
 
 
 class Purge:
@@ -36,21 +41,36 @@ class Purge:
         self._blobs = blobs
         self._feed = feed
 
-    def run(self, now: datetime, limit: int) -> int:
-        """Remove up to `limit` mails that expired until `now`; returns how many. Sixteen reads find them."""
+    def run(self, now: datetime, limit: int, going: Callable[[], bool] = lambda: True) -> int:
+        """Remove up to `limit` mails that expired until `now`, as long as it is `going`; returns how many. Sixteen
+        reads find them. A mail that cannot be removed stops no other one: its error rises at the end."""
         until = removal.moment(now)
         removed = 0
-        for partition in BUCKETS:
-            if removed >= limit:
+        failed: Exception | None = None
+        for partition, row in self._due(until):
+            if removed >= limit or not going():
                 break
-            # "~" follows "|": what expires at this very second is among them.
-            rows = self._tables.rows(
-                TABLE, partition, removal.INDEX, f"{removal.INDEX}{until}~", limit=limit - removed + MORE
-            )
-            for row in sorted(rows, key=lambda row: "removal" not in row.values):
-                if removed < limit:
-                    removed += self._remove(partition, row, until)
+            try:
+                removed += self._remove(partition, row, until)
+            except StorageUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one bad item is not a bad run
+                logger.error("purge: a mail could not be removed (%s)", type(error).__name__)
+                failed = failed or error
+        if failed:
+            raise failed
         return removed
+
+    def _due(self, until: str) -> Iterator[tuple[str, Row]]:
+        """All rows of the index until then, by bucket; not each leads to a mail that goes."""
+        for partition in BUCKETS:
+            first = removal.INDEX
+            while first:
+                # "~" follows "|": what expires at this very second is among them.
+                found = self._tables.rows(TABLE, partition, first, f"{removal.INDEX}{until}~", limit=PAGE)
+                rows = list(found)
+                yield from ((partition, row) for row in sorted(rows, key=lambda row: "removal" not in row.values))
+                first = f"{rows[-1].key}!" if len(rows) == PAGE else ""
 
     def _remove(self, partition: str, index: Row, until: str) -> bool:
         """Whether the mail of an index row is removed now."""
@@ -73,12 +93,13 @@ class Purge:
         return True
 
     def _left(self, key: str, rows: Mapping[str, Row]) -> Removal:
-        """What goes after the record. Versions are read now: whoever writes a line again from here on keeps it."""
+        """What goes after the record. Versions are read now: whoever writes a line or file again from here on keeps
+        it."""
         found = [(one, self._tables.get(TIMELINE, bucket(one), one)) for one in removal.timeline_keys(key, rows)]
         return Removal(
             timeline=tuple((one, row.version) for one, row in found if row),
             rows=tuple((row.key, row.version) for row in removal.ordered(key, rows)[AT_ONCE:]),
-            files=tuple(sorted(self._files(key, rows))),
+            files=tuple((name, self._blobs.version(name)) for name in sorted(self._files(key, rows))),
             kin=tuple(sorted(self._kin(key, rows))),
         )
 
@@ -105,9 +126,10 @@ class Purge:
         self._delete(TABLE, partition, left.rows)
         # Looked at here and not before: who stores the mail again names the same files.
         kept = {name for one in (key, *left.kin) for name in self._files(one, self._rows(one))} if left.files else set()
-        for name in left.files:
-            if name not in kept:
-                self._blobs.delete(name)
+        for name, version in left.files:
+            if version and name not in kept:
+                with suppress(Stale):  # written again, for a record that may be stored in a moment
+                    self._blobs.delete(name, version)
         if _is_large(left.to_json()):
             self._blobs.delete(_file(key))
         self._tables.write(TABLE, partition, [Write("delete", index)])

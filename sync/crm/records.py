@@ -133,7 +133,7 @@ def decide(draft: Draft, subject_mark: str, seen: Seen, soon: str) -> Verdict:
     """What to do with a draft, given what stands under its key. What expires until `soon` is left to expire: whoever
     removes it must not meet rows that were added meanwhile."""
     record = draft.record
-    if seen.item is None or not seen.record:
+    if not seen.item or not seen.record:
         return Verdict("joined" if seen.record else "new", record.relations)
     item = record.envelope.id
     copy = item != seen.item and item not in seen.also

@@ -4,7 +4,7 @@
 2. Beside each copy that expires stands a row of an index by time, in the same group.
 3. The group that removes a record leaves a row in the index that says what else is to go: rows of timelines and files.
    So whoever dies behind it is completed.
-4. Rows elsewhere go at the version they had before the record went: who stores the mail again keeps his own.
+4. Rows elsewhere and files go at the version they had before the record went: who stores the mail again keeps his own.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ INDEX = "x|"
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What goes after the record: timeline rows and the record's rows beyond one group, each with its version, and
-    files, but for those that a mail of `kin` names."""
+    """What goes after the record: timeline rows and the record's rows beyond one group, and
+    files, each with its version, but for files that a mail of `kin` names."""
 
     timeline: tuple[tuple[str, str], ...] = ()
     rows: tuple[tuple[str, str], ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
     kin: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -42,7 +42,7 @@ class Removal:
         if not text:
             return Removal()
         timeline, rows, files, kin = orjson.loads(text)
-        return Removal(_pairs(timeline), _pairs(rows), tuple(files), tuple(kin))
+        return Removal(_pairs(timeline), _pairs(rows), _pairs(files), tuple(kin))
 
 
 def moment(known: datetime) -> str:
@@ -67,7 +67,8 @@ def index_write(expires: str, key: str) -> Write:
 
 def expires(key: str, rows: Mapping[str, Row]) -> str:
     """When the mail with these rows expires, "" if it stays."""
-    times = [str(row.values.get("expires", "")) for row in _sightings(key, rows)]
+    copies = [row for row in _sightings(key, rows) if "item" in row.values]  # what was noted beside none is no copy
+    times = [str(row.values.get("expires", "")) for row in copies]
     return max(times) if times and all(times) else ""
 
 

@@ -116,7 +116,7 @@ class Views:
             elif sort == "p":
                 relations.append(row)
             elif sort == "s":
-                sightings.append(_sighting(rest, row))
+                sightings += [_sighting(rest, row)] if "item" in row.values else []
             elif viewer is None or viewer == rest.partition("|")[2]:
                 bcc |= dict.fromkeys(records.read_addresses(_Texts(self._blobs, row.values)["bcc"]))
         beside = _beside(len(f"r|{key}|p|"), relations, viewer)

@@ -78,11 +78,28 @@ class AzureBlobs:
             return None
 
     @trouble()
-    def delete(self, name: str) -> None:
-        """Remove a file; removing what is gone is success."""
+    def version(self, name: str) -> str:
+        """The version of a file without its bytes, "" where it is absent."""
         check_name(name)
         try:
-            self._container.get_blob_client(name).delete_blob()
+            return str(self._container.get_blob_client(name).get_blob_properties().etag)
+        except ResourceNotFoundError as error:
+            self._must_exist(error)
+            return ""
+
+    @trouble()
+    def delete(self, name: str, version: str | None = None) -> None:
+        """Remove a file; removing what is gone is success. With `version` only exactly that one, else Stale."""
+        check_name(name)
+        condition: dict[str, Any] = {}
+        if version is not None:
+            condition = {"etag": version, "match_condition": MatchConditions.IfNotModified}
+        try:
+            self._container.get_blob_client(name).delete_blob(**condition)
+        except ResourceModifiedError as error:
+            if not self.version(name):  # what is not there has no version either
+                return
+            raise Stale("A file changed since it was read.", name) from error
         except ResourceNotFoundError as error:
             self._must_exist(error)
 

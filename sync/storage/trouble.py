@@ -15,7 +15,8 @@ AGAIN = 15.0
 
 @contextmanager
 def trouble() -> Iterator[None]:
-    """Raise StorageUnavailable for no answer, a timeout, or any 5xx; everything else rises as it is.
+    """Raise StorageUnavailable for no answer, half an answer, no token, a timeout, or any 5xx; everything else rises as
+    it is.
 
     https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
     """
@@ -24,7 +25,9 @@ def trouble() -> Iterator[None]:
     except (ServiceRequestError, ServiceResponseError) as lost:
         raise StorageUnavailable(f"The storage did not answer ({type(lost).__name__}).", AGAIN) from lost
     except HttpResponseError as error:
-        status = error.status_code or 0
+        status = error.status_code
+        if status is None:  # a body that broke off, or an identity that did not answer
+            raise StorageUnavailable(f"The storage did not answer in full ({type(error).__name__}).", AGAIN) from error
         if status != 408 and status < 500:
             raise
         raise StorageUnavailable(f"The storage could not answer for now ({status}).", AGAIN) from error

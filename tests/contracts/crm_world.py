@@ -158,11 +158,14 @@ class Section:
         self.put(name, data)
         return len(data)
 
-    def delete(self, name: str) -> None:
+    def version(self, name: str) -> str:
+        return self._blobs.version(self._name + name)
+
+    def delete(self, name: str, version: str | None = None) -> None:
         last = self._burn()
         try:
+            self._blobs.delete(self._name + name, version)
             self.files.discard(name)
-            self._blobs.delete(self._name + name)
         finally:
             if last:
                 raise Killed

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
@@ -289,6 +289,40 @@ def test_opening_by_identity_asks_nothing_of_the_network(client_id: str) -> None
 
     assert isinstance(storage.blobs, AzureBlobs)
     assert meter.counts() == {}
+
+
+def half(request: BaseHTTPRequestHandler) -> None:
+    """An answer that breaks off within its body."""
+    request.send_response(206)
+    headers = {"Content-Length": "1000", "Content-Range": "bytes 0-999/1000", "ETag": '"1"'}
+    for name, value in {**headers, "Last-Modified": "Fri, 20 Nov 2026 12:00:00 GMT"}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(b"x" * 100)
+    request.close_connection = True
+
+
+def test_a_file_that_breaks_off_on_the_way_costs_time_and_no_attempt() -> None:
+    with a_server(half) as (connection, _):
+        storage = open_storage(connection, Meter())
+
+        with pytest.raises(StorageUnavailable, match="did not answer in full"):
+            storage.blobs.get("a")
+
+        storage.close()
+
+
+def test_an_identity_that_does_not_answer_costs_time_and_no_attempt() -> None:
+    class Silent:
+        def get_token(self, *_: object, **__: object) -> AccessToken:
+            raise ClientAuthenticationError("No managed identity endpoint found.")
+
+    account = services_by_token("firm", Silent(), Meter())
+
+    with pytest.raises(StorageUnavailable, match="did not answer in full"):
+        AzureBlobs(account.blobs, "accord").get("a")
+
+    account.close()
 
 
 def test_naming_the_tables_loads_no_sdk() -> None:

@@ -165,3 +165,22 @@ def test_a_file_whose_pieces_break_off_is_as_it_was_before(storage: Storage) -> 
     assert there is not None
     assert there.data == b"before"
     assert storage.blobs.get("a/new") is None
+
+
+def test_a_version_is_told_without_the_bytes(blobs: Blobs) -> None:
+    version = blobs.put("a", b"one")
+
+    assert (blobs.version("a"), blobs.version("absent")) == (version, "")
+
+
+def test_a_file_is_removed_at_the_right_version_only(blobs: Blobs) -> None:
+    old = blobs.put("a", b"one")
+    new = blobs.put("a", b"two")
+
+    with pytest.raises(Stale) as refused:
+        blobs.delete("a", old)
+    assert (refused.value.key, blobs.get("a")) == ("a", Blob(b"two", new))
+
+    blobs.delete("a", new)
+    blobs.delete("a", new)
+    assert blobs.get("a") is None

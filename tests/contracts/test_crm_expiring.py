@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from dev.memory import ManualClock, MemoryTables
+from dev.memory import ManualClock, MemoryBlobs, MemoryTables
+from sync.crm import removal
 from sync.crm.builtin import Builtin
-from sync.errors import Stale
+from sync.crm.purge import PAGE
+from sync.errors import Stale, StorageUnavailable
 from sync.model import Address, Attachment, Filed, Kept, Known, MailRecord
 from sync.ports import Tables, Write
 from sync.storage import Storage
@@ -459,3 +461,151 @@ def test_an_index_row_of_a_mail_that_stays_is_dropped_in_its_time_unless_it_is_w
 
     assert ("CrmRecords", index) not in rows(storage)
     assert subjects(quick) == ["Review"]
+
+
+def test_index_rows_that_lead_to_no_mail_do_not_end_the_day(clock: ManualClock) -> None:
+    tables, blobs = MemoryTables(), MemoryBlobs()
+    crm = Builtin(tables, blobs, KEYS, clock)
+    crm.keep([unmatched(clock, subject="goes")])
+    clock.advance(MONTH.total_seconds())
+    partition = a_mail().key[1]
+    early = removal.moment(clock() - MONTH)
+    for number in range(2 * PAGE + 7):
+        index = removal.index_write(early, f"m{number:032x}")
+        tables.write("CrmRecords", partition, [index])
+
+    removed = crm.purge(clock(), 10)
+
+    assert removed == 1
+    assert [row.key for row in tables.scan("CrmRecords") if row.key.startswith("x|")] == []
+
+
+def test_a_removal_ends_when_its_time_is_over(clock: ManualClock) -> None:
+    crm = Builtin(MemoryTables(), MemoryBlobs(), KEYS, clock)
+    crm.keep([unmatched(clock, number) for number in range(5)])
+    clock.advance(MONTH.total_seconds())
+    left = iter([True, True, False])
+
+    assert crm.purge(clock(), 10, lambda: next(left)) == 2
+    assert crm.purge(clock(), 10) == 3
+
+
+def test_a_mail_that_cannot_be_removed_stops_no_other_and_is_told_at_the_end(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = MemoryTables()
+    crm = Builtin(tables, MemoryBlobs(), KEYS, clock)
+    mails = [unmatched(clock, number) for number in range(9)]
+    crm.keep(mails)
+    clock.advance(MONTH.total_seconds())
+    for bad in mails[:2]:
+        broken = {"files": "no list"}
+        tables.write("CrmRecords", bad.key[1], [Write("merge", f"r|{bad.key}|s|{ADA}", broken)])
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        crm.purge(clock(), 100)
+
+    assert [crm.mail(one.key) is None for one in mails] == [False] * 2 + [True] * 7
+    assert caplog.messages == ["purge: a mail could not be removed (JSONDecodeError)"] * 2
+
+
+def test_a_storage_that_does_not_answer_ends_a_removal(clock: ManualClock) -> None:
+    def silent() -> None:
+        raise StorageUnavailable("The storage did not answer.", 15)
+
+    tables = MemoryTables()
+    Builtin(tables, MemoryBlobs(), KEYS, clock).keep([unmatched(clock, number) for number in range(9)])
+    clock.advance(MONTH.total_seconds())
+    counted = Interrupted(tables, "CrmRecords", [silent])
+
+    with pytest.raises(StorageUnavailable):
+        Builtin(counted, MemoryBlobs(), KEYS, clock).purge(clock(), 100)
+
+    assert counted.writes == []
+
+
+def test_a_file_written_for_a_mail_about_to_expire_outlasts_its_removal(
+    storage: Storage, crm: Builtin, clock: ManualClock
+) -> None:
+    mail, _ = with_attachment(crm, unmatched(clock))
+    crm.keep([mail])
+    clock.advance(MONTH.total_seconds() - 60)
+
+    again, name = with_attachment(crm, a_mail())
+    clock.advance(120)
+    removed = another(storage, clock).purge(clock(), 10)
+    crm.keep([again])
+    clock.advance(2 * MONTH.total_seconds())
+
+    assert (removed, crm.purge(clock(), 10)) == (0, 0)
+    there = crm.mail(again.key)
+    assert there is not None
+    assert [one.file for one in there.files] == [name]
+    assert storage.blobs.get(name) is not None
+
+
+def test_a_mail_whose_files_were_written_again_for_nothing_goes_an_hour_later(
+    storage: Storage, crm: Builtin, clock: ManualClock
+) -> None:
+    mail, name = with_attachment(crm, unmatched(clock))
+    crm.keep([mail])
+    clock.advance(MONTH.total_seconds() - 60)
+    with_attachment(crm, a_mail())
+    clock.advance(3600)
+
+    assert crm.purge(clock(), 10) == 1
+    assert (rows(storage), storage.blobs.get(name)) == ([], None)
+
+
+def test_a_file_written_while_its_mail_is_being_removed_is_there_for_who_stores_the_mail_a_moment_later(
+    storage: Storage, clock: ManualClock
+) -> None:
+    quick = another(storage, clock)
+    mail, name = with_attachment(quick, unmatched(clock))
+    quick.keep([mail])
+    clock.advance(MONTH.total_seconds())
+    written = [lambda: with_attachment(quick, a_mail())]
+
+    another(storage, clock, Interrupted(storage.tables, "CrmTimeline", written)).purge(clock(), 10)
+    quick.keep([a_mail(attachments=(Filed(PDF, name),))])
+
+    assert storage.blobs.get(name) is not None
+    assert quick.mail(mail.key) is not None
+
+
+def test_a_copy_noted_after_its_mail_was_removed_leaves_nothing_behind(storage: Storage, clock: ManualClock) -> None:
+    quick = another(storage, clock)
+    mail, copy = unmatched(clock), unmatched(clock, id="a copy")
+    quick.keep([mail])
+    clock.advance(MONTH.total_seconds() - 3700)
+
+    def late() -> None:
+        clock.advance(3701)
+        quick.purge(clock(), 10)
+
+    class Late(Counting):
+        def get(self, table: str, partition: str, key: str) -> Any:
+            if "|s|" in key:
+                late()
+            return super().get(table, partition, key)
+
+    another(storage, clock, Late(storage.tables)).keep([mail, copy])
+
+    assert [key for _, key in rows(storage) if "|s|" in key] == []
+    assert quick.keep([a_mail()]) == Kept(new=(mail.key,))
+
+
+def test_a_note_beside_no_copy_counts_as_none(storage: Storage, crm: Builtin, clock: ManualClock) -> None:
+    mail = a_mail()
+    crm.keep([a_mail(mailbox=BEN)])
+    note = Write("merge", f"r|{mail.key}|s|{ADA}", {"also": '["a copy"]'})
+    storage.tables.write("CrmRecords", mail.key[1], [note])
+
+    before, view = crm.known(ADA, [mail.key]), crm.mail(mail.key)
+    kept = crm.keep([mail])
+
+    assert before[mail.key].items == ()
+    assert view is not None
+    assert [one.mailbox for one in view.sightings] == [BEN]
+    assert kept == Kept(joined=(mail.key,))
+    assert crm.known(ADA, [mail.key])[mail.key].items == (mail.envelope.id,)

@@ -10,11 +10,12 @@ import pytest
 
 from dev.memory import ManualClock, MemoryBlobs, MemoryTables
 from sync.crm.builtin import Builtin
-from sync.crm.people import ERRORS, SLICE, ImportReport
+from sync.crm.people import ERRORS, MOST, SLICE, ImportReport
+from sync.errors import BadItem
 from sync.ports import Row, Write
 from sync.storage import Storage
 from tests.builders import KEYS
-from tests.contracts.crm_world import Counting, Killed, Section, a_worker, all_changes, gapless
+from tests.contracts.crm_world import Counting, Interrupted, Killed, Section, a_worker, all_changes, gapless
 
 
 def rows(many: int, first: int = 0) -> Iterator[str]:
@@ -184,3 +185,55 @@ def test_a_name_told_to_contacts_known_by_their_address_alone_is_kept(storage: S
 
     assert (named, nameless) == (ImportReport(30, 0), ImportReport(0, 30))
     assert {one.name for one in crm.contacts(100)[0]} == {f"P{one}" for one in range(30)}
+
+
+def test_a_contact_with_too_many_addresses_costs_its_own_row_and_no_other(clock: ManualClock) -> None:
+    tables, blobs = MemoryTables(), MemoryBlobs()
+    crm = Builtin(tables, blobs, KEYS, clock)
+    many = "".join(f"Ada,a@x.example;{'n' * 60}{number}@x.example\n" for number in range(2_000))
+
+    first = crm.import_contacts("Name,Email\n" + many + "Ben,b@x.example\n")
+    again = Builtin(tables, blobs, KEYS, clock).import_contacts("Name,Email\n" + many + "Ben,b@x.example\n")
+
+    assert (first.imported, first.error_count) == (MOST, 2_000 - MOST + 1)
+    assert first.errors[0] == (
+        MOST + 1,
+        "With this row the contact would have more than 200 mail addresses, or too long ones.",
+    )
+    assert (again.imported, again.unchanged, again.error_count) == (0, MOST, 2_000 - MOST + 1)
+    assert {one.name: len(one.addresses) for one in crm.contacts(10)[0]} == {"Ada": MOST, "Ben": 1}
+
+
+def test_addresses_too_long_for_one_contact_cost_their_row(clock: ManualClock) -> None:
+    crm = Builtin(MemoryTables(), MemoryBlobs(), KEYS, clock)
+    long = ";".join(f"{number}{'é' * 300}@x.example" for number in range(50))
+
+    report = crm.import_contacts(f"Name,Email\nAda,{long}\nBen,b@x.example\n")
+
+    assert (report.imported, [line for line, _ in report.errors]) == (1, [2])
+    with pytest.raises(BadItem, match="too long together"):
+        crm.save_contact("Ada", long.split(";"))
+
+
+def test_all_addresses_that_came_with_a_contact_are_named_to_who_waits_for_them(clock: ManualClock) -> None:
+    crm = Builtin(MemoryTables(), MemoryBlobs(), KEYS, clock)
+    many = [f"n{number}@x.example" for number in range(MOST)]
+
+    crm.import_contacts("Name,Email\n" + "".join(f"Ada,{many[0]};{one}\n" for one in many[1:]))
+
+    assert sorted(crm.arrivals("", 10)[0]) == sorted(many)
+
+
+def test_an_import_that_others_left_no_room_keeps_what_fits_and_tells_the_line(clock: ManualClock) -> None:
+    tables, blobs = MemoryTables(), MemoryBlobs()
+    quick = Builtin(tables, blobs, KEYS, clock)
+    quick.import_contacts("Name,Email\nAda,a@x.example\n")
+    full = "Name,Email\n" + "".join(f"Ada,a@x.example;n{number}@x.example\n" for number in range(MOST))
+    slow = Builtin(Interrupted(tables, "CrmRecords", [lambda: quick.import_contacts(full)]), blobs, KEYS, clock)
+
+    report = slow.import_contacts("Name,Email\nAda,a@x.example;late@x.example\nBen,b@x.example\n")
+
+    assert (report.imported, [line for line, _ in report.errors]) == (1, [2])
+    fresh = Builtin(tables, blobs, KEYS, clock)
+    assert names(fresh, "late@x.example") == []
+    assert names(fresh, "n7@x.example") == ["Ada"]

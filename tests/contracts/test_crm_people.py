@@ -15,10 +15,10 @@ from sync.crm.digests import Digests
 from sync.crm.people import ImportReport
 from sync.errors import BadItem
 from sync.model import Person
-from sync.ports import Row, Tables
+from sync.ports import Row, Tables, Write
 from sync.storage import Storage
 from tests.builders import KEYS
-from tests.contracts.crm_world import Counting, Interrupted, all_changes, gapless
+from tests.contracts.crm_world import Counting, Interrupted, Killed, Section, a_worker, all_changes, gapless
 
 ROSA = "rosa@client.example"
 
@@ -452,3 +452,48 @@ def test_an_answer_that_a_change_has_overtaken_is_not_remembered(clock: ManualCl
 
     assert names(crm, ROSA) == ["Rosa"]
     assert sorted(names(crm, ROSA)) == ["Ben", "Rosa"]
+
+
+@pytest.mark.parametrize("lose_answer", [False, True], ids=["before a write", "after a write"])
+def test_whoever_is_killed_while_saving_a_contact_leaves_no_address_that_leads_nowhere(
+    clock: ManualClock, lose_answer: bool
+) -> None:
+    key = "c" + "1" * 32
+    for fuse in range(1, 5):
+        section = Section(MemoryTables(), MemoryBlobs(), "killed-")
+        a_worker(section, clock).save_contact("Rosa", ["old@client.example"], key)
+        section.fuse, section.lose_answer = fuse, lose_answer
+        with pytest.raises(Killed):
+            a_worker(section, clock).save_contact("Rosa", ["new@client.example"], key)
+
+        survivor = a_worker(section, clock)
+        there = survivor.contact(key)
+        assert there is not None
+        assert [names(survivor, one) for one in there.addresses] == [["Rosa"]], f"killed at write {fuse}"
+        survivor.save_contact("Rosa", ["old@client.example"], key)
+        assert names(a_worker(section, clock), "old@client.example") == ["Rosa"], f"killed at write {fuse}"
+
+
+def test_saving_the_same_again_has_a_lost_address_lead_to_its_contact(clock: ManualClock) -> None:
+    tables, blobs = MemoryTables(), MemoryBlobs()
+    key = Builtin(tables, blobs, KEYS, clock).save_contact("Rosa", [ROSA])
+    for row in list(tables.scan("CrmAddresses")):
+        tables.write("CrmAddresses", row.partition, [Write("delete", row.key)])
+
+    Builtin(tables, blobs, KEYS, clock).save_contact("Rosa", [ROSA], key)
+
+    assert names(Builtin(tables, blobs, KEYS, clock), ROSA) == ["Rosa"]
+
+
+def test_an_address_given_back_while_it_is_being_taken_away_leads_to_its_contact(clock: ManualClock) -> None:
+    tables, blobs = MemoryTables(), MemoryBlobs()
+    quick = Builtin(tables, blobs, KEYS, clock)
+    key = quick.save_contact("Rosa", [ROSA])
+
+    def give_back() -> None:
+        quick.save_contact("Rosa", [ROSA], key)
+
+    slow = Builtin(Interrupted(tables, "CrmAddresses", [lambda: None, give_back]), blobs, KEYS, clock)
+    slow.save_contact("Rosa", ["new@client.example"], key)
+
+    assert names(Builtin(tables, blobs, KEYS, clock), ROSA) == ["Rosa"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -46,8 +46,11 @@ class Noting:
         self.asked.append(name)
         return self.inner.get(name, unless)
 
-    def delete(self, name: str) -> None:
-        self.inner.delete(name)
+    def version(self, name: str) -> str:
+        return self.inner.version(name)
+
+    def delete(self, name: str, version: str | None = None) -> None:
+        self.inner.delete(name, version)
 
 
 def a_crm(storage: Storage, clock: ManualClock, blobs: Blobs | None = None) -> Builtin:
@@ -283,3 +286,20 @@ def test_a_worker_killed_while_it_writes_the_large_file_leaves_a_list_that_is_ri
     assert before <= set(survivor.latest()) <= before | news
     survivor.add(news)
     assert list(a_list(section, clock).latest()) == sorted(before | news)
+
+
+def test_an_address_that_comes_back_while_the_list_is_made_anew_stays_listed(clock: ManualClock) -> None:
+    blobs = MemoryBlobs()
+    here = a_list(blobs, clock)
+    here.add({1, 2})
+    read: list[set[int]] = [{2}, {1, 2}]  # the row of 1 was away when the rows were read first
+
+    def rows() -> Iterator[int]:
+        found = read.pop(0)
+        if read:
+            here.add({1})
+        return iter(found)
+
+    Digests(blobs, rows, clock, timedelta(seconds=15)).rebuild()
+
+    assert list(a_list(blobs, clock).latest()) == [1, 2]

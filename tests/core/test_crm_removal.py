@@ -39,9 +39,17 @@ def rows(**many: dict[str, Any]) -> dict[str, Row]:
     ids=["no copy", "one", "the last counts", "one that stays by now", "one that matches"],
 )
 def test_a_mail_expires_if_each_of_its_copies_does(copies: list[str | None], expires: str) -> None:
-    many = {f"s_{at}": {} if time is None else {"expires": time} for at, time in enumerate(copies)}
+    many = {
+        f"s_{at}": {"item": "AAMk", **({} if time is None else {"expires": time})} for at, time in enumerate(copies)
+    }
 
     assert removal.expires(KEY, rows(record={}, **many)) == expires
+
+
+def test_a_note_beside_no_copy_does_not_let_a_mail_stay() -> None:
+    many = rows(record={}, s_ada={"item": "AAMk", "expires": EARLY}, s_ben={"also": "[]"})
+
+    assert removal.expires(KEY, many) == EARLY
 
 
 def test_the_index_orders_by_time_whatever_the_zone() -> None:
@@ -114,7 +122,7 @@ def test_what_a_removal_leaves_stands_behind_its_index_row() -> None:
 
 
 def test_what_is_left_to_do_comes_back_as_it_was_stored() -> None:
-    left = Removal((("c1|9|m1", "v1"),), (("r|m1|p|c1", "v2"),), ("f/1",), ("m2",))
+    left = Removal((("c1|9|m1", "v1"),), (("r|m1|p|c1", "v2"),), (("f/1", "v3"),), ("m2",))
 
     assert Removal.from_json(left.to_json()) == left
     assert Removal.from_json("") == Removal()
