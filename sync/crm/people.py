@@ -23,7 +23,7 @@ from sync.crm.addresses import ANSWER_ROWS, Addresses, ranges
 from sync.crm.contacts_csv import CsvContact, Problem
 from sync.crm.feed import GROUP_ROWS, GROUP_WEIGHT, TABLE, Feed, Unit
 from sync.crm.lines import File, lines_of
-from sync.crm.standing import Standing
+from sync.crm.standing import Standing, fitting
 from sync.errors import BadItem, Conflict, Exists, Retry, Stale
 from sync.keys import BUCKETS, Keys, bucket
 from sync.model import Person
@@ -63,11 +63,13 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A person as he stands, or will: with the version of the row where there is one."""
+    """A person as he stands, or will: with the version of the row where there is one. `leaving` are addresses that are
+    his no more and may still lead to him, since whoever was to end that may have died."""
 
     name: str
     addresses: tuple[str, ...]
     version: str = ""
+    leaving: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -207,7 +209,7 @@ class People:
             key = self._owner(row, held)
             now = plan.after.get(key) or plan.before.get(key)
             then = _united(now, row)
-            if then.addresses != _fitting(now.addresses if now else (), row.addresses, MOST):
+            if then.addresses != fitting(now.addresses if now else (), row.addresses, MOST):
                 plan.problems.append(_crowded(row.line))
                 continue
             if now is None or (now.name, now.addresses) != (then.name, then.addresses):
@@ -250,18 +252,22 @@ class People:
         for _ in range(TRIES):
             stored = self._read(key)
             there = stored.addresses if stored else ()
-            addresses = _fitting(there, given, MOST if kind == "contact" else None) if only_add else given
+            addresses = fitting(there, given, MOST if kind == "contact" else None) if only_add else given
             left_out = [one for one in given if one not in addresses]
             person = Person(key, kind, name)
+            known = (*there, *left_out, *(stored.leaving if stored else ()))
+            gone = tuple(dict.fromkeys(one for one in known if one not in addresses))
             if stored and (stored.name, stored.addresses) == (name, addresses):
                 self._complete(person, addresses)
             else:
                 self._addresses.add([(address, person) for address in addresses])
                 try:
-                    self._feed.append(bucket(key), [self._unit(key, kind, _Stored(name, addresses), stored)])
+                    self._feed.append(
+                        bucket(key), [self._unit(key, kind, _Stored(name, addresses, leaving=gone), stored)]
+                    )
                 except (Exists, Stale):
                     continue
-            self._take_away(person, [one for one in (*there, *left_out) if one not in addresses])
+            self._take_away(person, gone)
             return not left_out
         raise Retry("Other workers keep changing the same person.", after=5)
 
@@ -278,8 +284,17 @@ class People:
             return
         self._addresses.remove([(one, person.key) for one in gone])
         stored = self._read(person.key)
-        if stored and set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
+        if stored is None:
+            return
+        if set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
             self._complete(Person(person.key, person.kind, stored.name), stored.addresses)
+        if not stored.leaving:
+            return
+        try:
+            done = Write("merge", f"r|{person.key}", {"leaving": ""}, stored.version)
+            self._tables.write(TABLE, bucket(person.key), [done])
+        except Stale:
+            return  # whoever wrote it since takes them away once more
 
     def _unit(self, key: str, kind: PersonType, then: _Stored, now: _Stored | None) -> Unit:
         values: dict[str, Value] = {
@@ -288,6 +303,8 @@ class People:
             "addresses": orjson.dumps(then.addresses).decode(),
             "changed": records.iso(self._clock()),
         }
+        if then.leaving:
+            values["leaving"] = orjson.dumps(then.leaving).decode()
         row = f"r|{key}"
         write = Write("replace", row, values, now.version) if now else Write("insert", row, values)
         there = now.addresses if now else ()
@@ -331,18 +348,6 @@ def _united(now: _Stored | None, row: CsvContact) -> _Stored:
     return _Stored(row.name if nameless and row.name else now.name, addresses, now.version)
 
 
-def _fitting(there: tuple[str, ...], more: Iterable[str], most: int | None) -> tuple[str, ...]:
-    """Addresses and as many further ones as one person can have."""
-    found = dict.fromkeys(there)
-    room = records.INLINE_BYTES - len(orjson.dumps(there))
-    for one in more:
-        size = len(one.encode()) + 3  # quotation marks and comma
-        if one not in found and size <= room and (most is None or len(found) < most):
-            found[one] = None
-            room -= size
-    return tuple(found)
-
-
 def _crowded(line: int) -> Problem:
     return Problem(line, f"With this row the contact would have more than {MOST} mail addresses, or too long ones.")
 
@@ -371,7 +376,8 @@ def _said(row: Row) -> tuple[str, list[str]]:
 
 def _stored(row: Row) -> _Stored:
     known = _contact(row)
-    return _Stored(known.name, known.addresses, row.version)
+    leaving = tuple(orjson.loads(str(row.values.get("leaving") or "[]")))
+    return _Stored(known.name, known.addresses, row.version, leaving)
 
 
 def _tidied(name: str, addresses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -380,7 +386,7 @@ def _tidied(name: str, addresses: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         raise BadItem("addresses", "A person needs at least one mail address.")
     if len(usable) > contacts_csv.ADDRESSES:
         raise BadItem("addresses", f"A person can have {contacts_csv.ADDRESSES} mail addresses, not {len(usable)}.")
-    if _fitting((), usable, None) != usable:
+    if fitting((), usable, None) != usable:
         raise BadItem("addresses", "The mail addresses of this person are too long together.")
     tidy = contacts_csv.one_line(name)
     if len(tidy) > contacts_csv.NAME_LENGTH:

@@ -10,8 +10,11 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
+import orjson
+
 from sync.crm.contacts_csv import CsvContact
 from sync.crm.digests import holds, merged
+from sync.crm.records import INLINE_BYTES
 from sync.keys import Keys
 
 Said = tuple[str, Sequence[str]]  # a contact's name and addresses
@@ -42,3 +45,15 @@ class Standing:
 
     def _digest(self, name: str, addresses: Sequence[str]) -> int:
         return self._keys.number("standing", name.casefold(), *addresses)
+
+
+def fitting(there: tuple[str, ...], more: Iterable[str], most: int | None) -> tuple[str, ...]:
+    """Addresses and as many further ones as one person can have."""
+    found = dict.fromkeys(there)
+    room = INLINE_BYTES - len(orjson.dumps(there))
+    for one in more:
+        size = len(one.encode()) + 3  # quotation marks and comma
+        if one not in found and size <= room and (most is None or len(found) < most):
+            found[one] = None
+            room -= size
+    return tuple(found)
