@@ -11,6 +11,7 @@ import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -284,17 +285,13 @@ class People:
             return
         self._addresses.remove([(one, person.key) for one in gone])
         stored = self._read(person.key)
-        if stored is None:
+        if stored is None or not stored.leaving:
             return
         if set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
             self._complete(Person(person.key, person.kind, stored.name), stored.addresses)
-        if not stored.leaving:
-            return
-        try:
-            done = Write("merge", f"r|{person.key}", {"leaving": ""}, stored.version)
+        done = Write("merge", f"r|{person.key}", {"leaving": ""}, stored.version)
+        with suppress(Stale):  # whoever wrote it since takes them away once more
             self._tables.write(TABLE, bucket(person.key), [done])
-        except Stale:
-            return  # whoever wrote it since takes them away once more
 
     def _unit(self, key: str, kind: PersonType, then: _Stored, now: _Stored | None) -> Unit:
         values: dict[str, Value] = {
