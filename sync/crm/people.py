@@ -285,13 +285,12 @@ class People:
             return
         self._addresses.remove([(one, person.key) for one in gone])
         stored = self._read(person.key)
-        if stored is None or not stored.leaving:
-            return
-        if set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
+        if stored and set(gone) & set(stored.addresses):  # given back by somebody else meanwhile
             self._complete(Person(person.key, person.kind, stored.name), stored.addresses)
-        done = Write("merge", f"r|{person.key}", {"leaving": ""}, stored.version)
-        with suppress(Stale):  # whoever wrote it since takes them away once more
-            self._tables.write(TABLE, bucket(person.key), [done])
+        if stored and stored.leaving:
+            done = Write("merge", f"r|{person.key}", {"leaving": ""}, stored.version)
+            with suppress(Stale):  # whoever wrote it since takes them away once more
+                self._tables.write(TABLE, bucket(person.key), [done])
 
     def _unit(self, key: str, kind: PersonType, then: _Stored, now: _Stored | None) -> Unit:
         values: dict[str, Value] = {
