@@ -34,7 +34,7 @@ ifdef ARGS
 	@$(PY) -m pytest $(ARGS)
 else
 	@$(PY) -m pytest $(PARALLEL) --cov --cov-report=term tests/core tests/wire
-	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web tests/machines
+	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web tests/machines tests/foreign
 endif
 
 check: $(TOOLS) ## style, format and types
