@@ -22,7 +22,7 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 from bench.product import set_environment
 from dev.detour import DetourAdapter
 from dev.memory import ManualClock
-from sync import capture, fanout, jobs, poll, storage, wiring
+from sync import capture, fanout, history, jobs, poll, storage, wiring
 from sync.idle import newest
 from sync.model import Job, MailboxRow
 from sync.settings import load
@@ -103,6 +103,7 @@ def _prepared(site: Site, told: argparse.Namespace) -> tuple[int, list[MailboxRo
         with QueueClient.from_connection_string(told.storage, name) as queue:
             queue.clear_messages()
     world.state.ticked(start)
+    history.gather(world)  # as the first tick of all has
     return len(rows), light[: told.mails]
 
 
