@@ -15,8 +15,8 @@ What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
  2. Of the ticks of a flow, which all write when they were, the first runs.
  3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs; of one that
     the first flow makes too, every third.
- 4. In a flow that does most of its steps as another does (`lasting` is False), each effect has its crash; of what else
-    strikes an effect or a message every third runs, of answers every twelfth.
+ 4. In all flows but the first each effect has its crash; of what else strikes an effect or a message every third runs.
+    In one that does most of its steps as another does (`lasting` is False) so does every twelfth answer.
  5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls.
 """
 
@@ -79,6 +79,8 @@ OF_DELTAS: dict[str, dict[str, object]] = {
 OF_WHOLE = {answer for answer, fields in ANSWERS.items() if fields["kind"] in DAMAGE}
 # Answers whose class of errors another one has.
 ALIKE = {"429", "504", "connect", "reset", "409", "412"}
+# The flow whose cells nearly all run each time.
+FIRST = next(iter(FLOWS))
 # The crash of which the message never comes again, among the cells of an effect.
 CRASH = 2
 LARGE = '{"version":1,"x":"' + "x" * 40_000
@@ -113,17 +115,17 @@ def cells(flow: str) -> tuple[Cell, ...]:
     ticks = [number for number, effect in enumerate(made.effects) if effect.name == "tick"]
     for number, effect in enumerate(made.effects):
         ones = list(_of_effect(flow, number, effect))
-        if not made.flow.lasting:
+        if flow != FIRST:
             ones = [*_every(3, number, [one for one in ones if one is not ones[CRASH]]), ones[CRASH]]
         found += [replace(one, soak=one.soak or number in ticks[1:]) for one in ones]
     names = set() if made.flow.lasting else {call.name for call in made.calls}
     for number, call in enumerate(made.calls):
-        known = 3 if any(call.name == one.name for one in recording(next(iter(FLOWS))).calls) else 1
-        nth = (6 if made.flow.lasting else 12) if call.name in names else known if flow != next(iter(FLOWS)) else 1
+        known = 3 if flow != FIRST and any(call.name == one.name for one in recording(FIRST).calls) else 1
+        nth = (6 if made.flow.lasting else 12) if call.name in names else known
         found += _every(nth, number, _of_call(flow, number, call))
         names.add(call.name)
     for number, queue in enumerate(made.messages):
-        found += _every(1 if made.flow.lasting else 3, number, _of_message(flow, number, queue))
+        found += _every(1 if flow == FIRST else 3, number, _of_message(flow, number, queue))
     found.append(Cell(f"{flow}-queue-reversed", flow, _reverse))
     found += _lasting(made.flow, made.calls)
     return tuple(found)
