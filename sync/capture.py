@@ -23,9 +23,9 @@ from typing import Any
 
 from sync import dispatch, folders, listing
 from sync.idle import NEWS, newest
-from sync.model import Job, MailboxRow
+from sync.model import Job, MailboxRow, Stream
 from sync.progress import PAUSED, taken_up
-from sync.state import Place
+from sync.state import Opened, Place, Want
 from sync.work import Work
 from sync.world import World
 
@@ -70,14 +70,10 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
 
 def backfill(world: World, job: Job, row: MailboxRow) -> None:
     """One page of old mail; the next page is a job of its own, so that mailboxes take turns."""
-    if row.backfill == PAUSED:
+    begun = behind(world, row, "mail-backfill")
+    if begun is None:
         return
-    want = world.state.wanted(row.id, "mail-backfill")
-    start, places = world.state.look(row.id, "mail")
-    # Before all folders are known, what lies in those left out could not be told from the rest.
-    opened = world.state.open(row.id, "mail-backfill") if start.get("started") else None
-    if opened is None:
-        return
+    want, start, places, opened = begun
     with Work(world, row, job, opened) as work:
         cursor = dict(opened.cursor)
         if not cursor:
@@ -99,6 +95,23 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
         dispatch.put(world, "mail", replace(job, reason="backfilled"))
     else:
         dispatch.put(world, "mail-backfill", replace(job, reason="continued"))
+
+
+def behind(
+    world: World, row: MailboxRow, stream: Stream
+) -> tuple[Want, Mapping[str, Any], tuple[Place, ...], Opened] | None:
+    """What a stream behind the live one begins with: what is wanted of it, the live one's cursor and places, its lease.
+
+    None while it is paused, before the live one has started, and while somebody else works it. What is wanted is read
+    first: whatever was wanted by then is seen by what is read after it.
+    """
+    if row.backfill == PAUSED:
+        return None
+    want = world.state.wanted(row.id, stream)
+    start, places = world.state.look(row.id, "mail")
+    # Before all folders are known, what lies in those left out could not be told from the rest.
+    opened = world.state.open(row.id, stream) if start.get("started") else None
+    return None if opened is None else (want, start, places, opened)
 
 
 def left_out(start: Mapping[str, Any], places: tuple[Place, ...]) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sync import dispatch, history, poll
-from sync.idle import asleep, shards
+from sync.idle import asleep, shards, waits
 from sync.model import QUEUES, Job, MailboxRow, Stream
 from sync.policy import Policy
 from sync.progress import PAUSED
@@ -31,6 +31,7 @@ def tick(world: World) -> int:
     now, before = world.clock(), world.state.last_tick()
     if before is None or due(_ALL, before, now, GATHER):
         history.gather(world)
+    history.tell(world)
     # While a connection or the app has to wait nothing is queued for it; jobs on their way put themselves back.
     mailboxes = {row.id: row for row in world.state.mailboxes() if not _before(world.state.waits(row.connection), now)}
     wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
@@ -59,7 +60,7 @@ def wanted(
     found: list[tuple[Stream, MailboxRow]] = []
     for want in wants:
         row = mailboxes.get(want.mailbox)
-        if row is None or not want.open or waiting(want, now) or _before(row.not_before, now):
+        if row is None or not want.open or waiting(want, now) or waits(row, now):
             continue
         if want.stream != "mail" and row.backfill == PAUSED:
             continue
@@ -82,7 +83,7 @@ def polled(
     for row in mailboxes.values():
         every = max(interval, BLOCKED) if row.status == "blocked" else interval
         want = wants.get((row.id, "mail"))
-        if _before(row.not_before, now) or (want is not None and (want.open or waiting(want, now))):
+        if waits(row, now) or (want is not None and (want.open or waiting(want, now))):
             continue
         if before is not None and due(row.id, before, now, every):
             found.append(row)

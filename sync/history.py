@@ -2,6 +2,7 @@
 
 gather    reads in the CRM's feed which addresses are new, and waits ten minutes for more: an import is one round, and
           the search index of Microsoft knows by then what came just before.
+tell      has the mailboxes want a round that stands, some with each tick.
 history   a mailbox's job: searches for up to five addresses by participant; more are answered by one listing of light
           fields. Decides like every other stream, so exclusions count, and those taken back still count for the mail
           from before (F4).
@@ -18,11 +19,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sync import dispatch, folders, listing
-from sync.capture import left_out
+from sync.capture import behind, left_out
 from sync.errors import CursorGone, Unavailable
 from sync.model import Job, MailboxRow
 from sync.page import capture
-from sync.progress import PAUSED
 from sync.rounds import KEPT, Round
 from sync.state import Place
 from sync.work import Work
@@ -34,7 +34,7 @@ HEARD = timedelta(minutes=6)
 SEARCHED = 5
 # Graph's search answers no more than this many messages; beyond it nobody knows what is missing.
 MOST_FOUND = 1_000
-# Changes of the CRM read by one tick, and mailboxes told by one.
+# Changes of the CRM read at a time, and mailboxes told by one tick.
 READ = 20_000
 PAGE = 1_000
 TOLD = 500
@@ -45,9 +45,9 @@ TOLD_ALL = "all"
 
 
 def gather(world: World) -> None:
-    """Read which addresses are new, and make a round of them when they have waited long enough. Once a tick.
+    """Read which addresses are new, and make a round of them when they have waited long enough.
 
-    Two ticks at once are harmless: what one of them saved first counts.
+    Two ticks at once are harmless, here and in `tell`: what one of them saved first counts.
     """
     before, version = world.rounds.gathered()
     if not before:
@@ -58,11 +58,19 @@ def gather(world: World) -> None:
     _read_feed(world, known)
     closed = _closed(world, known)
     if known != before:
-        version = world.rounds.save(known, version, closed)
-    if version and known["told"] != TOLD_ALL:
-        # A round that stands is told; whoever dies in between tells it again.
-        _tell(world, known)
-        world.rounds.save(known, version)
+        world.rounds.save(known, version, closed)
+
+
+def tell(world: World) -> None:
+    """Have the mailboxes want the newest round; whoever dies in between tells it again."""
+    known, version = world.rounds.gathered()
+    if not known or known["told"] == TOLD_ALL:
+        return
+    left = sorted(row.id for row in world.state.mailboxes() if row.id > known["told"])
+    for mailbox in left[:TOLD]:
+        world.state.want(mailbox, "mail-history")
+    told = left[TOLD - 1] if len(left) > TOLD else TOLD_ALL
+    world.rounds.save({**known, "told": told}, version)
 
 
 def _read_feed(world: World, known: dict[str, Any]) -> None:
@@ -102,27 +110,15 @@ def _closed(world: World, known: dict[str, Any]) -> Round | None:
     return Round(known["rounds"], now, old)
 
 
-def _tell(world: World, known: dict[str, Any]) -> None:
-    """Have the mailboxes want the newest round, some with each tick."""
-    left = sorted(row.id for row in world.state.mailboxes() if row.id > known["told"])
-    for mailbox in left[:TOLD]:
-        world.state.want(mailbox, "mail-history")
-    known["told"] = left[TOLD - 1] if len(left) > TOLD else TOLD_ALL
-
-
 # -- one mailbox
 
 
 def history(world: World, job: Job, row: MailboxRow) -> None:
     """One page of what a search or a listing finds; the next page is a job of its own."""
-    if row.backfill == PAUSED:
+    begun = behind(world, row, "mail-history")
+    if begun is None:
         return
-    # In this order: what is wanted by now is seen by what is read after it.
-    want = world.state.wanted(row.id, "mail-history")
-    start, places = world.state.look(row.id, "mail")
-    opened = world.state.open(row.id, "mail-history") if start.get("started") else None
-    if opened is None:
-        return
+    want, start, places, opened = begun
     with Work(world, row, job, opened) as work:
         cursor = {"served": 0, "relisted": 0, "task": None, **opened.cursor}
         if cursor["task"] is None:

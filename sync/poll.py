@@ -4,8 +4,8 @@
 2. Delivered twice or late it asks again, by the rows of now: what is no longer idle is left to its own jobs.
 3. A mailbox that Microsoft does not answer for now (429) is noted to wait, and left for the slot after that.
    Refused in any other way it gets a live job, which knows how to say it.
-4. Where nothing is answered, the connection waits as told. The shard goes back once; refused again, each mailbox gets
-   its live job, which says what is wrong.
+4. Where nothing is answered, the connection waits as told. The shard goes back once. Refused again for another reason
+   than a wait, each mailbox gets its live job, which says what is wrong; after a wait the slots that follow ask.
 """
 
 from __future__ import annotations

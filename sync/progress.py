@@ -71,10 +71,11 @@ def pause(world: World, row: MailboxRow) -> None:
 
 def resume(world: World, row: MailboxRow) -> None:
     """Have a paused backfill go on where it stopped, with the next tick."""
-    if row.backfill == PAUSED:
+    now = world.state.mailbox(row.id) or row
+    if now.backfill == PAUSED:
         # Wanted first: whoever dies in between leaves it paused, and is asked again.
         world.state.want(row.id, "mail-backfill")
-        world.state.note(row, backfill="running")
+        world.state.note(now, backfill="running")
 
 
 def _share(old: Mapping[str, Any]) -> float | None:

@@ -237,7 +237,7 @@ MUTANTS = (
     ),
     Mutant(
         "the mailboxes are told of a round",
-        replaced(history, "_tell", lambda _, known: known.update(told="all")),
+        rewritten(history, "tell", ('        world.state.want(mailbox, "mail-history")', "        pass")),
         r"history-message-dropped-\d+-history-mail",
     ),
     Mutant(

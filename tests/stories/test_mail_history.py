@@ -368,6 +368,23 @@ def test_many_mailboxes_are_told_some_with_each_tick(stage, monkeypatch):
     assert stage.timeline("Otto") == EXPECTED
 
 
+def test_telling_goes_on_with_the_ticks_between_two_looks_at_the_crm(stage, monkeypatch):
+    monkeypatch.setattr(history, "TOLD", 1)
+    with_past(stage)
+    stage.crm.save_contact("Otto", [OTTO])
+
+    def told() -> int:
+        return sum(want.stream == "mail-history" for want in stage.world.state.wants())
+
+    while not told():
+        stage.clock.advance(60)
+        fanout.tick(stage.world)
+    stage.clock.advance(60)
+    fanout.tick(stage.world)
+
+    assert told() == 2
+
+
 def test_a_quiet_crm_costs_no_write(stage):
     with_past(stage)
     counting = CountingTables(stage.tables)
