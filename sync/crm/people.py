@@ -1,8 +1,8 @@
 """Contacts and users of the built-in CRM, and contacts from a file.
 
 A person's address rows are written before the record, and those he has no more go after it: whoever finds the record
-finds the addresses, and a save that died in between is completed by the next one. At worst an address that was taken
-away leads to him still.
+finds the addresses, and a save that died in between is completed by the next one: until then an address that was taken
+away may lead to him still, and his record says which.
 """
 
 from __future__ import annotations
@@ -341,7 +341,8 @@ def _united(now: _Stored | None, row: CsvContact) -> _Stored:
         return _Stored(row.name or row.addresses[0], row.addresses)
     nameless = now.name in now.addresses
     addresses = tuple(dict.fromkeys(now.addresses + row.addresses))
-    return _Stored(row.name if nameless and row.name else now.name, addresses, now.version)
+    name = row.name if nameless and row.name else now.name
+    return _Stored(name, addresses, now.version, tuple(one for one in now.leaving if one not in addresses))
 
 
 def _crowded(line: int) -> Problem:

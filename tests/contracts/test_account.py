@@ -260,6 +260,10 @@ def test_a_proxy_in_the_environment_is_not_used(account: str, monkeypatch: pytes
     storage.tables.write("AccordState", "p", [Write("insert", "k")])
     storage.queue.put("sync-mail", "x")
     storage.blobs.put("a", b"x")
+
+    assert [row.key for row in storage.tables.rows("AccordState", "p")] == ["k"]
+    assert (blob := storage.blobs.get("a")) is not None
+    assert blob.data == b"x"
     storage.close()
 
 
