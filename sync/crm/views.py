@@ -1,8 +1,9 @@
 """What is shown of the CRM: a mail with everything beside it, timelines of people and conversations.
 
 Who asks is an admin (`viewer` None), who sees all, or a user, by his key. Of the people who are known from a Bcc alone
-he sees those whom his own mailbox told, and himself. He does not see which mailboxes have a mail: one whose owner
-stands neither in To nor in Cc would give itself away.
+he sees those whom his own mailbox told, and himself. A mail that stands for the sake of contacts none of whom he may
+see is not there for him: among colleagues it would not have been kept, and so would tell that somebody is hidden. He
+does not see which mailboxes have a mail: one whose owner stands neither in To nor in Cc would give itself away.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Views:
         self._blobs = blobs
 
     def mail(self, key: str, viewer: str | None = None) -> Mail | None:
-        """A mail with its relations, copies and body, or None."""
+        """A mail with its relations, copies and body; None where there is none, or none for this viewer."""
         found = self._tables.rows(TABLE, bucket(key), f"r|{key}", f"r|{key}~")
         rows = {row.key: row for row in found}
         record = rows.pop(f"r|{key}", None)
@@ -119,6 +120,8 @@ class Views:
                 sightings += [_sighting(rest, row)] if "item" in row.values else []
             elif viewer is None or viewer == rest.partition("|")[2]:
                 bcc |= dict.fromkeys(records.read_addresses(_Texts(self._blobs, row.values)["bcc"]))
+        if not _readable(len(f"r|{key}|p|"), relations, viewer):
+            return None
         beside = _beside(len(f"r|{key}|p|"), relations, viewer)
         expires = removal.expires(key, rows)
         mail = self._mail(key, record.values, body, beside, tuple(sightings))
@@ -134,10 +137,11 @@ class Views:
     def thread(
         self, key: str, limit: int, after: str = "", viewer: str | None = None
     ) -> tuple[list[TimelineEntry], str] | None:
-        """The mails of this mail's conversation, in pages as a timeline; None where there is no such mail. Raises
-        BadItem."""
-        rows = list(self._tables.rows(TABLE, bucket(key), f"r|{key}", f"r|{key}~", select=("thread",)))
-        if not rows or rows[0].key != f"r|{key}":
+        """The mails of this mail's conversation, in pages as a timeline; None where `mail` says so. Raises BadItem."""
+        rows = list(self._tables.rows(TABLE, bucket(key), f"r|{key}", f"r|{key}~", select=("thread", "kind")))
+        before = f"r|{key}|p|"
+        beside = [row for row in rows if row.key.startswith(before)]
+        if not rows or rows[0].key != f"r|{key}" or not _readable(len(before), beside, viewer):
             return None
         threads = sorted({str(row.values["thread"]) for row in rows if row.values.get("thread")})
         return self._page(threads[:MOST_THREADS], limit, after, viewer)
@@ -167,11 +171,20 @@ class Views:
             rows = list(self._tables.rows(TIMELINE, bucket(person), first, f"{person}~", limit=size))
             for row in rows:
                 _, time, key, *only = row.key.split("|")
-                if visible(person, "".join(only), viewer):
+                if visible(person, "".join(only), viewer) and self._is_readable(person, key, viewer):
                     yield f"{time}|{key}", row
             if len(rows) < size:
                 return
             first = f"{rows[-1].key}!"  # "!" comes before every other letter that may follow
+
+    def _is_readable(self, person: str, key: str, viewer: str | None) -> bool:
+        """Whether a mail on a timeline that a viewer may see is there for him: a contact on whose timeline he sees it
+        is one he may see, on those of users and threads the contacts beside it are looked at."""
+        if viewer is None or person.startswith("c"):
+            return True
+        before = f"r|{key}|p|"
+        rows = list(self._tables.rows(TABLE, bucket(key), before, f"{before}~", select=("kind",)))
+        return _readable(len(before), rows, viewer)
 
     def _mail(
         self,
@@ -232,6 +245,12 @@ def _moment(text: object) -> datetime | None:
 
 def _direction(values: Mapping[str, object]) -> Direction:
     return "out" if values.get("direction") == "out" else "in"
+
+
+def _readable(start: int, rows: list[Row], viewer: str | None) -> bool:
+    """Whether a mail with these people is there for a viewer: where contacts stand beside it, he sees one of them."""
+    contacts = [row.key[start:].partition("|") for row in rows if row.values["kind"] == "contact"]
+    return not contacts or any(visible(person, only, viewer) for person, _, only in contacts)
 
 
 def _beside(start: int, rows: list[Row], viewer: str | None) -> tuple[Related, ...]:

@@ -70,13 +70,22 @@ def test_mailboxes_may_name_a_conversation_differently(crm: Builtin) -> None:
 
 
 def test_a_line_of_a_thread_is_shown_to_every_viewer_and_tells_of_nobody(crm: Builtin) -> None:
-    mail = told_by_bcc(a_mail(people=()), (ROSA, CAROL))
+    mail = told_by_bcc(a_mail(people=(EVE,)), (ROSA, CAROL))
     crm.keep([mail])
 
     page = crm.thread(mail.key, 5, viewer="u" + "9" * 32)
 
     assert page is not None
     assert [(one.key, one.mailbox) for one in page[0]] == [(mail.key, "")]
+
+
+def test_the_thread_of_a_mail_that_is_not_there_for_a_viewer_is_not_there_either(crm: Builtin) -> None:
+    mail = told_by_bcc(a_mail(people=()), (ROSA, CAROL))
+    crm.keep([mail])
+
+    assert crm.thread(mail.key, 5, viewer="u" + "9" * 32) is None
+    assert crm.thread(mail.key, 5, viewer=CAROL.key) is not None
+    assert crm.thread(mail.key, 5) is not None
 
 
 def test_what_has_no_conversation_has_an_empty_thread_and_what_is_not_there_has_none(crm: Builtin) -> None:

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import azure.functions as func
@@ -25,7 +26,7 @@ from sync.storage import prepare
 from sync.web.app import FILE_BYTES, build
 from sync.web.problems import HEADERS
 from tests.builders import KEYS
-from tests.contracts.crm_world import ADA, CAROL, a_mail, told_by_bcc
+from tests.contracts.crm_world import ADA, CAROL, EVE, a_mail, told_by_bcc
 
 KEY = "a key for the tests"
 ROSA = "rosa@client.example"
@@ -193,19 +194,29 @@ def test_the_mails_of_a_conversation_are_listed(client: Client, crm: Builtin) ->
 def test_a_viewer_is_told_of_nobody_whom_others_alone_know_from_a_bcc(client: Client, crm: Builtin) -> None:
     key = exchange(crm, many=0)
     rosa = Person(key, "contact", "Rosa Client")
-    mail = told_by_bcc(a_mail(people=(), bcc=(Address("Rosa", ROSA),)), (rosa, CAROL))
+    mail = told_by_bcc(a_mail(people=(EVE,), bcc=(Address("Rosa", ROSA),)), (rosa, CAROL))
     crm.keep([mail])
 
     def seen(viewer: str) -> tuple[int, list[list[str]], int, int, int]:
         lines = client.get(f"/api/crm/contacts/{key}/timeline?limit=5{viewer}").json["items"]
         there = client.get(f"/api/crm/mails/{mail.key}?{viewer[1:]}").json
         thread = client.get(f"/api/crm/mails/{mail.key}/thread?limit=5{viewer}").json["items"]
-        beside = [one["only"] for one in there["relations"]]
+        beside = [one["only"] for one in there["relations"] if one["key"] != EVE.key]
         return len(lines), beside, len(there["bcc"]), len(there["sightings"]), len(thread)
 
     assert seen("") == (1, [[CAROL.key]], 1, 1, 1)
     assert seen(f"&viewer={CAROL.key}") == (1, [[CAROL.key]], 1, 0, 1)
     assert seen("&viewer=u" + "9" * 32) == (0, [], 0, 0, 1)
+
+
+def test_a_mail_that_stands_for_a_hidden_contact_alone_is_not_found_by_others(client: Client, crm: Builtin) -> None:
+    key = exchange(crm, many=0)
+    mail = told_by_bcc(a_mail(people=()), (Person(key, "contact", "Rosa Client"), CAROL))
+    crm.keep([mail])
+
+    for end, viewer in product(("?", "/thread?"), (f"viewer={CAROL.key}", "viewer=u" + "9" * 32)):
+        answer = client.get(f"/api/crm/mails/{mail.key}{end}{viewer}")
+        assert answer.status == (200 if CAROL.key in viewer else 404)
 
 
 @pytest.mark.parametrize("viewer", ["", "c" + "3" * 32, "u3", "U" + "3" * 32, "u" + "3" * 33, "u" + "3" * 32 + "%0A"])
