@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from typing import Any
 
 import msal
+import orjson
 import requests
 from msal.exceptions import MsalServiceError
 
-from sync.errors import SignInRefused, Throttled, Unavailable
+from sync.errors import Retry, SignInRefused, Throttled, Unavailable
 from sync.graph.answers import Answer, retry_after, throttled
 from sync.graph.session import ThreadSessions
 
 SCOPES = ["https://graph.microsoft.com/.default"]
+# So many seconds a token is handed out again before msal is asked whether it is still good: it hands out none that ends
+# within five minutes, and looking it up costs as much as a small request.
+HELD = 30.0
 _BUSY = 90033
 _FALLBACK = "Look the code up in the Entra sign-in log of the app, mend what it names, and connect again."
 # What an administrator can do about the refusals that app-only sign-in really meets.
@@ -44,14 +49,17 @@ class SignIn:
         self._sessions = sessions
         self._lock = threading.Lock()
         self._app: msal.ConfidentialClientApplication | None = None
-        self._given = ""
+        self._held = ("", 0.0)
 
     def token(self) -> str:
         """A token that is still good; raises SignInRefused with a remedy, Throttled, or Unavailable."""
+        given, until = self._held
+        if given and time.monotonic() < until:
+            return given
         try:
             with self._lock:
                 answer = self._application().acquire_token_for_client(SCOPES)
-                self._given = str(answer.get("access_token"))
+                self._held = (str(answer.get("access_token") or ""), time.monotonic() + HELD)
         except (requests.RequestException, MsalServiceError):
             raise Unavailable("Microsoft's sign-in service did not answer.", 30) from None
         except ValueError as unknown:
@@ -69,10 +77,11 @@ class SignIn:
         """Drop the remembered token: Graph no longer takes it. With `token` only while it is that one, so that of many
         who are refused at once one signs in again."""
         with self._lock:
-            if self._app is not None and token in ("", self._given):
+            if self._app is not None and token in ("", self._held[0]):
+                self._held = ("", 0.0)
                 try:
                     self._app.remove_tokens_for_client()
-                except (requests.RequestException, MsalServiceError, Throttled, ValueError):
+                except (requests.RequestException, MsalServiceError, Retry, ValueError):
                     # It asks under which names the service goes, and was refused: a new beginning has no token either.
                     self._app = None
 
@@ -88,8 +97,9 @@ class SignIn:
 
 
 class _Door:
-    """Where msal sends through. What asks to wait is raised here: msal keeps such an answer by a clock of its own, and
-    its header is lost behind it."""
+    """Where msal sends through. Two kinds of answers never reach it: what asks to wait, since msal keeps it by a clock
+    of its own and its header is lost behind it, and what is no JSON, since msal logs such a body, with the token that
+    may stand in it (S28)."""
 
     def __init__(self, sessions: ThreadSessions) -> None:
         self._sessions = sessions
@@ -109,6 +119,10 @@ def _heard(got: requests.Response) -> requests.Response:
     if throttled(answer):
         sentence = "Microsoft's sign-in service asked us to wait."
         raise Throttled(sentence, retry_after(answer), scope="connection")
+    try:
+        orjson.loads(got.content)
+    except orjson.JSONDecodeError:
+        raise Unavailable("Microsoft's sign-in service gave an answer that cannot be read.", 30) from None
     return got
 
 

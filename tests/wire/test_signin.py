@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import date
 
@@ -78,6 +79,22 @@ def test_a_busy_sign_in_service_is_asked_again_later(tenant, sessions):
 
     with pytest.raises(Unavailable):
         a_signin(tenant, sessions).token()
+
+
+@pytest.mark.parametrize("kind", ["truncate", "malformed", "html"])
+@pytest.mark.parametrize("asked", ["/token", "openid-configuration"])
+def test_an_answer_that_cannot_be_read_is_asked_for_later_and_no_part_of_it_is_logged(
+    tenant, sessions, caplog, asked, kind
+):
+    caplog.set_level(logging.DEBUG)
+    tenant.faults.add(Fault(match=asked, kind=kind, after=150))
+    signin = a_signin(tenant, sessions)
+
+    with pytest.raises(Unavailable, match="cannot be read"):
+        signin.token()
+
+    assert "access_token" not in caplog.text
+    assert signin.token()[:20] not in caplog.text
 
 
 def test_a_sign_in_service_that_does_not_answer_is_asked_again_later(tenant, sessions):
