@@ -12,7 +12,7 @@ PIP := $(PY) -m pip --quiet --quiet --disable-pip-version-check --no-input insta
 # Mail and names are Unicode whatever the terminal's locale is.
 export PYTHONUTF8 ?= 1
 
-# A process for each core, each with a storage emulator of its own; more than four gain little and cost memory.
+# A process for each core and one more, each with a storage emulator of its own; above four they gain little and cost memory.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 RUNTIME := .venv/runtime.stamp

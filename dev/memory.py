@@ -8,7 +8,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count, islice
+from itertools import islice
 
 from sync.errors import Exists, Stale
 from sync.ports import Blob, Clock, Row, Value, Write
@@ -62,7 +62,7 @@ class MemoryTables:
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, _Partition]] = {name: {} for name in TABLES}
-        self._versions = count(1)
+        self._version = 0
         self._lock = threading.RLock()
 
     def get(self, table: str, partition: str, key: str) -> Row | None:
@@ -122,7 +122,8 @@ class MemoryTables:
         if write.action == "merge" and row is not None:
             values = {**row.values, **values}
             check_row(write.key, values)
-        return Row(partition, write.key, values, f'W/"{next(self._versions)}"')
+        self._version += 1
+        return Row(partition, write.key, values, f'W/"{self._version}"')
 
     def _table(self, table: str) -> dict[str, _Partition]:
         if table not in self._tables:
@@ -145,7 +146,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._blobs: dict[str, Blob] = {}
-        self._versions = count(1)
+        self._version = 0
         self._lock = threading.Lock()
 
     def put(self, name: str, data: bytes, version: str | None = None) -> str:
@@ -155,7 +156,8 @@ class MemoryBlobs:
             there = self._blobs.get(name)
             if version is not None and version != (there.version if there else ""):
                 raise Stale("A file changed since it was read.", name)
-            blob = self._blobs[name] = Blob(bytes(data), f'"{next(self._versions)}"')
+            self._version += 1
+            blob = self._blobs[name] = Blob(bytes(data), f'"{self._version}"')
             return blob.version
 
     def stream(self, name: str, pieces: Iterable[bytes]) -> int:
@@ -170,6 +172,11 @@ class MemoryBlobs:
         with self._lock:
             blob = self._blobs.get(name)
         return None if blob is None or blob.version == unless else blob
+
+    def names(self) -> list[str]:
+        """All that are there."""
+        with self._lock:
+            return sorted(self._blobs)
 
     def version(self, name: str) -> str:
         """The version of a file, "" where it is absent."""

@@ -23,6 +23,11 @@ hypothesis.settings.register_profile("deterministic", max_examples=50, deadline=
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait for a storage that is told not to answer."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """The one Azurite of this run, in memory."""

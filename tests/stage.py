@@ -33,27 +33,51 @@ ADA, BEN = "ada@firm.example", "ben@firm.example"
 ROSA = "rosa@client.example"
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What stands outside of every process: time, the tenant, what is stored, what the firm wants."""
+
+    clock: ManualClock
+    tenant: Tenant
+    tables: MemoryTables
+    blobs: MemoryBlobs
+    queue: MemoryQueue
+    policy: Policy
+
+
+def a_scene(switches: Switches, policy: Policy, mailboxes: tuple[str, ...]) -> Scene:
+    """A tenant with these mailboxes, empty as everything else."""
+    clock = ManualClock(NOON)
+    tenant = Tenant(NOON.date(), clock, switches)
+    tenant.load(Firm("sample", ("firm.example",), tuple(FirmMailbox(one, one) for one in mailboxes), ()))
+    return Scene(clock, tenant, MemoryTables(), MemoryBlobs(), MemoryQueue(clock), policy)
+
+
 class Stage:
-    """The product and the tenant. `tables`, `queue` and `crm` may be wrapped before a worker is made of them."""
+    """The product and the tenant, on a scene that is new or given. `tables`, `queue` and `crm` may be wrapped before a
+    worker is made of them."""
 
     def __init__(
-        self, switches: Switches | None = None, policy: Policy = FIRM, mailboxes: tuple[str, ...] = (ADA, BEN)
+        self,
+        switches: Switches | None = None,
+        policy: Policy = FIRM,
+        mailboxes: tuple[str, ...] = (ADA, BEN),
+        scene: Scene | None = None,
     ):
-        self.clock = ManualClock(NOON)
-        self.tenant = Tenant(NOON.date(), self.clock, switches or Switches())
-        self.tenant.load(Firm("sample", ("firm.example",), tuple(FirmMailbox(one, one) for one in mailboxes), ()))
+        found = scene or a_scene(switches or Switches(), policy, mailboxes)
+        self.clock, self.tenant, self.policy = found.clock, found.tenant, found.policy
         self.tables: Tables
         self.blobs: Blobs
         self.queue: Any
-        self.tables, self.blobs, self.queue = self.storage()
-        self.policy = policy
+        self.tables, self.blobs, self.queue = self.storage(found)
         self.sessions = self.open_sessions()
         self.world = self.a_worker()
-        self.crm.save_contact("Rosa Client", [ROSA], "c" + "1" * 32)
+        if scene is None:
+            self.crm.save_contact("Rosa Client", [ROSA], "c" + "1" * 32)
 
-    def storage(self) -> tuple[Tables, Blobs, Any]:
-        """Tables, files and queues: in memory, unless another stage says otherwise."""
-        return MemoryTables(), MemoryBlobs(), MemoryQueue(self.clock)
+    def storage(self, scene: Scene) -> tuple[Tables, Blobs, Any]:
+        """Tables, files and queues: the scene's, unless another stage says otherwise."""
+        return scene.tables, scene.blobs, scene.queue
 
     def open_sessions(self) -> ThreadSessions:
         """What leads to the tenant: nothing but a call, unless another stage says otherwise."""

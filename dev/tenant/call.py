@@ -108,7 +108,7 @@ def call_of(tenant: Tenant, request: Request) -> Call:
         method=request.method.upper(),
         base=f"{parts.scheme}://{parts.netloc}/v1.0",
         path=path,
-        segments=tuple(segments[1:]),
+        segments=segments[1:],
         query=query_of(parts.query),
         query_text=parts.query,
         prefer=prefer_of(request.header("Prefer")),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import orjson
@@ -56,7 +56,7 @@ class Round:
 
     def token(self, log: Log[Any]) -> str:
         """This place as an opaque text."""
-        return urlsafe_b64encode(orjson.dumps(asdict(replace(self, mark=log.mark(self.at))))).decode().rstrip("=")
+        return urlsafe_b64encode(orjson.dumps(replace(self, mark=log.mark(self.at)))).decode().rstrip("=")
 
 
 def messages(call: Call, user: str, place: str) -> Answer:

@@ -115,6 +115,11 @@ class Faults:
         """Whether any fault is in wait."""
         return bool(self._waiting)
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What kinds are in wait."""
+        return frozenset(fault.kind for fault, _ in self._waiting)
+
     def due(self, text: str, *, position: int | None = None) -> Fault | None:
         """The fault that strikes this request, if any; every fault that covers it counts it."""
         struck = None

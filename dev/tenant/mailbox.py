@@ -41,7 +41,7 @@ def journaled(method: Method) -> Method:
             finally:
                 box._inside = not outer
             if outer:
-                box._journal.append((at, method, given, named))
+                box._journal.append((at, method.__name__, given, named))
             return result
 
     return run  # type: ignore[return-value]
@@ -73,7 +73,7 @@ class Mailbox:
         self._delivered = 0
         self._made_folders = 0
         self._newest = ""
-        self._journal: list[tuple[datetime, Callable[..., Any], Any, Any]] = []
+        self._journal: list[tuple[datetime, str, Any, Any]] = []
         self._inside = False
         self._past: tuple[Mailbox, list[datetime]] | None = None
         self.nameless = ""
@@ -261,11 +261,11 @@ class Mailbox:
             box, times = past
             while len(box._journal) < len(self._journal):
                 at, method, given, named = self._journal[len(box._journal)]
-                always = method.__name__ == "load"
+                always = method == "load"
                 if at > when and not always:
                     break
                 times[0] = times[0] if always else at
-                getattr(box, method.__name__)(*given, **named)
+                getattr(box, method)(*given, **named)
             return box
 
     def _blank(self) -> tuple[Mailbox, list[datetime]]:

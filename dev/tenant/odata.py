@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote
 
 from dev.tenant.exchange import Refusal, bad_request, not_built
@@ -54,6 +55,7 @@ class Query:
         return int(text)
 
 
+@lru_cache(maxsize=1024)
 def query_of(text: str) -> Query:
     """Read a query string; an unknown system option is a 400, as is one given twice."""
     options: dict[str, str] = {}
@@ -94,11 +96,18 @@ def selected(
 
     `derived` are properties of derived types, which are named with their type: microsoft.graph.eventMessage/type.
     """
-    if not query.get("$select").strip():
-        return tuple(default)
+    return _selected(query.get("$select"), tuple(properties), tuple(default), kind, tuple(derived))
+
+
+@lru_cache(maxsize=256)
+def _selected(
+    select: str, properties: tuple[str, ...], default: tuple[str, ...], kind: str, derived: tuple[str, ...]
+) -> tuple[str, ...]:
+    if not select.strip():
+        return default
     known = {name.lower(): name for name in properties}
     names: list[str] = []
-    for part in query.get("$select").split(","):
+    for part in select.split(","):
         asked = part.strip().split("/")[0]
         cast = _CAST.fullmatch(part.strip())
         if cast and cast[1].lower() in {name.lower(): name for name in derived}:
@@ -123,6 +132,7 @@ class Prefer:
     applied: str = ""
 
 
+@lru_cache(maxsize=64)
 def prefer_of(header: str) -> Prefer:
     """Read a Prefer header; what is not understood is ignored, as the standard says."""
     immutable, text, page, applied = False, False, None, []
@@ -141,7 +151,8 @@ def prefer_of(header: str) -> Prefer:
     return Prefer(immutable, text, page, ", ".join(applied))
 
 
-def segments_of(path: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def segments_of(path: str) -> tuple[str, ...]:
     """A path as plain segments: doubled slashes dropped, keys in parentheses as segments too, delta() as delta."""
     out: list[str] = []
     for raw in path.split("/"):
@@ -152,7 +163,7 @@ def segments_of(path: str) -> list[str]:
         elif segment:
             plain = segment.removesuffix("()")
             out.append("delta" if plain.lower() == "microsoft.graph.delta" else plain)
-    return out
+    return tuple(out)
 
 
 def too_complex(why: str) -> Refusal:

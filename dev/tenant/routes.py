@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from dev.tenant import delta, files, messages, sending, tree, uploads, users, writing
 from dev.tenant.exchange import Answer
@@ -48,7 +49,8 @@ ROUTES: tuple[tuple[str, dict[str, Route]], ...] = (
 _PATTERNS = tuple((pattern, tuple(pattern.split("/")), routes) for pattern, routes in ROUTES)
 
 
-def found(method: str, segments: tuple[str, ...]) -> tuple[str, Route | None, list[str]] | None:
+@lru_cache(maxsize=1024)
+def found(method: str, segments: tuple[str, ...]) -> tuple[str, Route | None, tuple[str, ...]] | None:
     """The pattern of a path, its route for the method if there is one, and what stands in its places."""
     plain = _below_message(segments)
     for pattern, names, routes in _PATTERNS:
@@ -56,7 +58,7 @@ def found(method: str, segments: tuple[str, ...]) -> tuple[str, Route | None, li
         if places is None and plain is not None and (len(names) > 4 or method != "GET"):
             places = _matched(names, plain)
         if places is not None and (method in routes or plain is None):
-            return pattern, routes.get(method), places
+            return pattern, routes.get(method), tuple(places)
     return None
 
 

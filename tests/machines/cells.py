@@ -17,7 +17,8 @@ What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
     the first flow makes too, every third.
  4. In all flows but the first each effect has its crash; of what else strikes an effect or a message every third runs.
     In one that does most of its steps as another does (`lasting` is False) so does every twelfth answer.
- 5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls.
+ 5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls from
+    the same state; of one to a call that the first flow makes too, every third runs.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ OF_DELTAS: dict[str, dict[str, object]] = {
 }
 # A batch is broken off as a whole.
 OF_WHOLE = {answer for answer, fields in ANSWERS.items() if fields["kind"] in DAMAGE}
+# What is asked once for all mailboxes.
+ALL_ASK = ("token", "sign-in")
 # Answers whose class of errors another one has.
 ALIKE = {"429", "504", "connect", "reset", "409", "412"}
 # The flow whose cells nearly all run each time.
@@ -286,24 +289,29 @@ def _reverse(stage: HostedStage) -> None:
 
 
 def _lasting(flow: Flow, calls: tuple[Call, ...]) -> Iterator[Cell]:
+    known = set() if flow.name == FIRST else {call.name for call in recording(FIRST).calls}
     names = dict.fromkeys(call.name for call in calls if call.mailbox in ("", ADA))
-    for name in names:
-        for answer, fields in ANSWERS.items():
-            if (name, answer) == ("file", "truncated"):
-                continue
-            definite = answer in DEFINITE
-            yield Cell(
-                f"{flow.name}-lasting-{answer}-{name}",
-                flow.name,
-                _lasts(name, fields),
-                parks=definite or name == "file",
-                loses=len(flow.expected) if (name, answer) == ("batch-bodies", "404") else 0,
-                given_up=definite,
-                lasting=True,
-                restarts=name == "token",
-                shared=name.startswith("batch") and answer in OF_WHOLE,
-                soak=answer in ALIKE or not flow.lasting,
-            )
+    for number, name in enumerate(names):
+        yield from _every(3 if name in known else 1, number, _lasting_of(flow, name))
+
+
+def _lasting_of(flow: Flow, name: str) -> Iterator[Cell]:
+    for answer, fields in ANSWERS.items():
+        if (name, answer) == ("file", "truncated"):
+            continue
+        definite = answer in DEFINITE
+        yield Cell(
+            f"{flow.name}-lasting-{answer}-{name}",
+            flow.name,
+            _lasts(name, fields),
+            parks=definite or name == "file",
+            loses=len(flow.expected) if (name, answer) == ("batch-bodies", "404") else 0,
+            given_up=definite,
+            lasting=True,
+            restarts=name == "token",
+            shared=name in ALL_ASK or (name.startswith("batch") and answer in OF_WHOLE),
+            soak=answer in ALIKE or not flow.lasting,
+        )
 
 
 def _lasts(name: str, fields: dict[str, object]) -> Arm:
@@ -314,7 +322,7 @@ def _lasts(name: str, fields: dict[str, object]) -> Arm:
         hers = rf"^(?=.*({re.escape(quote(ADA, safe='@'))}|{re.escape(account.id)}))"
         of_call = next((pattern for pattern, known in NAMES if known == name), None)
         of_part = next((pattern for pattern, known in PARTS if known == name), None)
-        whose = "" if name in ("token", "sign-in") else hers
+        whose = "" if name in ALL_ASK else hers
         if of_call is None and fields["kind"] in DAMAGE:
             match = r"\$batch"
         else:

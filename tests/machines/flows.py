@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from dev.firm import Attachment
@@ -15,8 +16,9 @@ from dev.tenant.faults import Switches
 from sync import retention
 from sync.policy import MailPolicy, Policy
 from tests.builders import NOON
+from tests.machines.scene import again, kept
 from tests.machines.world import HostedStage
-from tests.stage import ADA, BEN, FIRM, ROSA
+from tests.stage import ADA, BEN, FIRM, ROSA, Scene
 
 UMA, OTTO = "uma@client.example", "otto@other.example"
 PDF = Attachment("offer.pdf", "application/pdf", b"%PDF-1.4 an offer")
@@ -39,12 +41,22 @@ class Flow:
     lasting: bool = True
 
     def stage(self, on: type[HostedStage] = HostedStage) -> HostedStage:
-        """A stage on which everything is as it was before, watched from now on."""
-        stage = on(self.switches, self.mailboxes)
-        stage.crm.save_contact("Uma Client", [UMA], "c" + "2" * 32)
-        self.prepare(stage)
+        """A stage on which everything is as it was before, watched from now on; its worker is new."""
+        stage = on(mailboxes=self.mailboxes, scene=again(_before(self.name)))
         stage.watch()
         return stage
+
+
+@cache
+def _before(name: str) -> bytes:
+    """The scene with which a flow begins."""
+    flow = FLOWS[name]
+    stage = HostedStage(flow.switches, flow.mailboxes)
+    stage.crm.save_contact("Uma Client", [UMA], "c" + "2" * 32)
+    flow.prepare(stage)
+    stage.close()
+    inner = stage.tables.inner, stage.blobs.inner, stage.queue.inner
+    return kept(Scene(stage.clock, stage.tenant, *inner, stage.policy))
 
 
 def _goes_on(stage: HostedStage) -> None:

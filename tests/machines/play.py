@@ -51,7 +51,7 @@ def _struck(cell: Cell, made: Recording, stage: HostedStage) -> list[str]:
 def _lasting(cell: Cell, made: Recording, stage: HostedStage) -> list[str]:
     stage.listening = True
     _happens(made.flow, stage)
-    for _ in range(LASTS - len(made.flow.steps)):
+    for _ in range(max(1, LASTS - len(made.flow.steps))):
         stage.cycle()
     wrong = _said(cell, made, stage) + ([] if cell.shared else _beside(made, stage))
     if len(stage.calls) > 4 * (len(made.calls) + 2 * made.idle) + 40:

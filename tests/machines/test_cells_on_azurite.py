@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -13,18 +14,21 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from dev.detour import DetourAdapter
 from dev.memory import ManualClock
+from dev.tenant.faults import Faults
 from dev.tenant.server import serve
 from sync.graph.session import ThreadSessions
 from sync.meter import Meter
-from sync.ports import Blobs, Tables
-from sync.storage import POISON, QUEUES, Storage, open_storage, prepare
+from sync.ports import Blobs, Tables, Write
+from sync.storage import POISON, QUEUES, TABLES, Storage, open_storage, prepare
+from sync.storage.groups import GROUP_ROWS
 from tests.machines.cells import Cell, all_cells
 from tests.machines.play import played
 from tests.machines.world import HostedStage
+from tests.stage import Scene
 
 SAMPLE = 30
-# What a connection is waited for; the tenant is silent for longer when it is told to be.
-SECONDS = 0.3
+# What a connection is waited for: more than a busy machine needs, unless the tenant was told to be silent.
+SECONDS, SILENT = 2.0, 0.1
 CELLS = all_cells(soak=True)
 
 
@@ -77,9 +81,14 @@ class ClockedQueue:
 class Impatient(DetourAdapter):
     """Waits for no answer longer than a test can."""
 
+    def __init__(self, port: int, faults: Faults) -> None:
+        super().__init__(port)
+        self._faults = faults
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send to the tenant."""
-        return super().send(request, *args, **{**kwargs, "timeout": SECONDS})
+        seconds = SILENT if "timeout" in self._faults.kinds else SECONDS
+        return super().send(request, *args, **{**kwargs, "timeout": seconds})
 
 
 class WiredStage(HostedStage):
@@ -88,15 +97,27 @@ class WiredStage(HostedStage):
     stored: Storage
     connection: str
 
-    def storage(self) -> tuple[Tables, Blobs, Any]:
-        """An account of its own."""
+    def storage(self, scene: Scene) -> tuple[Tables, Blobs, Any]:
+        """An account of its own, with all that the scene has stored."""
         self.clocked = ClockedQueue(self.stored.queue, self.connection, self.clock)
+        for table in TABLES:
+            for partition, found in groupby(scene.tables.scan(table), lambda row: row.partition):
+                rows = [Write("insert", row.key, row.values) for row in found]
+                for first in range(0, len(rows), GROUP_ROWS):
+                    self.stored.tables.write(table, partition, rows[first : first + GROUP_ROWS])
+        for name in scene.blobs.names():
+            blob = scene.blobs.get(name)
+            assert blob is not None
+            self.stored.blobs.put(name, blob.data)
+        for queue in QUEUES:
+            for delay, text in [(0.0, text) for text in scene.queue.messages(queue)] + scene.queue.waiting(queue):
+                self.clocked.put(queue, text, delay)
         return self.watched(self.stored.tables, self.stored.blobs, self.clocked)
 
     def open_sessions(self) -> ThreadSessions:
         """Through the door on the network."""
         self.server = serve(self.tenant)
-        return ThreadSessions(lambda: Impatient(self.server.port))
+        return ThreadSessions(lambda: Impatient(self.server.port, self.tenant.faults))
 
     def close(self) -> None:
         """End sessions, queues and the door."""

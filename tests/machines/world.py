@@ -20,7 +20,7 @@ from sync.graph.session import ThreadSessions
 from sync.ports import Blobs, Row, Tables, Write
 from sync.storage import POISON, QUEUES
 from sync.world import World
-from tests.stage import ADA, BEN, DOES, Stage, Stopped
+from tests.stage import ADA, BEN, DOES, Scene, Stage, Stopped
 
 Strike = Callable[[], None]
 
@@ -158,10 +158,15 @@ class HostedStage(Stage):
 
     `scope` are its mailboxes. `lost` says that the message of a killed worker never comes again. `bugs` are errors that
     nobody raised on purpose, `parked` the messages that were given up, `harm` what a worker wrote that had lost its
-    lease, `said` (while `listening`) the mailboxes that were in trouble and said why.
+    lease, `said` (while `listening`) the mailboxes that were in trouble and said why, or whose connection did.
     """
 
-    def __init__(self, switches: Switches | None = None, mailboxes: tuple[str, ...] = (ADA, BEN)) -> None:
+    def __init__(
+        self,
+        switches: Switches | None = None,
+        mailboxes: tuple[str, ...] = (ADA, BEN),
+        scene: Scene | None = None,
+    ) -> None:
         self.effects = Effects()
         self.calls: list[Request] = []
         self.before_call: dict[int, Strike] = {}
@@ -179,14 +184,13 @@ class HostedStage(Stage):
         self._tries: Counter[tuple[str, str]] = Counter()
         self._taken: tuple[str, str] | None = None
         self._zombie = False
-        super().__init__(switches, mailboxes=mailboxes)
+        super().__init__(switches, mailboxes=mailboxes, scene=scene)
         self.tenant.before.append(self._called)
         self.tenant.after.append(self._answered)
 
-    def storage(self) -> tuple[Tables, Blobs, Any]:
+    def storage(self, scene: Scene) -> tuple[Tables, Blobs, Any]:
         """The storage of a stage, watched."""
-        tables, blobs, queue = super().storage()
-        return self.watched(tables, blobs, queue)
+        return self.watched(*super().storage(scene))
 
     def open_sessions(self) -> ThreadSessions:
         """Nothing but a call."""
@@ -327,7 +331,8 @@ class HostedStage(Stage):
 
     def _listen(self) -> None:
         for row in self.world.state.mailboxes():
-            if row.status in ("blocked", "waiting", "failing") and row.sentence:
+            waits = self.world.state.waits(row.connection)
+            if (row.status in ("blocked", "waiting", "failing") and row.sentence) or (waits and waits > self.clock()):
                 self.said.add(row.address)
 
     def _buried(self) -> None:
@@ -338,7 +343,8 @@ class HostedStage(Stage):
                 self.harm.append("A worker that had lost its lease wrote a cursor.")
 
     def _leases(self) -> list[Row]:
-        return [row for row in self.tables.scan("AccordState") if row.partition != "tick"]
+        # A wait is nobody's cursor: whoever was refused notes it.
+        return [row for row in self.tables.scan("AccordState") if row.partition not in ("tick", "waits")]
 
     def _called(self, request: Request) -> None:
         if not self.effects.watched:
