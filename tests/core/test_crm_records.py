@@ -257,6 +257,21 @@ def test_groups_keep_order_and_limits(units: list[tuple[int, int]], rows: int, w
         assert len(group) == 1 or (its_rows <= rows and its_weight <= weight)
 
 
+@pytest.mark.parametrize(
+    ("units", "groups"),
+    [
+        ([], []),
+        ([(1, 1), (2, 2), (1, 1)], [[0, 1], [2]]),
+        ([(1, 1), (1, 9), (1, 1)], [[0, 1], [2]]),
+        ([(9, 1), (1, 1)], [[0], [1]]),
+    ],
+)
+def test_a_group_is_filled_until_the_next_unit_would_not_fit(
+    units: list[tuple[int, int]], groups: list[list[int]]
+) -> None:
+    assert records.packed(units, rows=3, weight=10) == groups
+
+
 @given(st.text(max_size=60))
 def test_a_mail_never_weighs_less_than_it_takes_as_json(text: str) -> None:
     record = replace(a_record(), html=text * 20)
