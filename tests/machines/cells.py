@@ -13,8 +13,8 @@ What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
     of crashes whose message comes again every second runs, and of workers overtaken before an effect that is not the
     CRM's.
  2. Of the ticks of a flow, which all write when they were, the first runs.
- 3. Of a call that was made before, in this flow or from the same state in another, every eighth answer runs; of one that
-    the first flow makes too, every fourth.
+ 3. Of a call that was made before, in this flow or from the same state in another, every eighth answer runs; of one
+    that the first flow makes too, every fourth.
  4. In all flows but the first each effect has its crash; of what else strikes an effect or a message every third runs.
     In one that does most of its steps as another does (`lasting` is False) so does every twelfth answer.
  5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls from
