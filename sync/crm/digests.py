@@ -2,8 +2,8 @@
 
 1. The list stands in two files. The large one is never changed. `FILE` names it and holds the digests that came since:
    whoever looks for news asks for `FILE` alone, and whoever has news replaces `FILE`, over exactly the version read.
-2. What came since moves into a new large file once it is more than a sixteenth of it. So adding an address writes a
-   few kilobytes, and adding a million of them in slices writes each a few times.
+2. What came since moves into a new large file once it is more than a sixteenth of it. So adding an address writes no
+   more than that, and adding a million of them in slices writes each a few times.
 3. The list only grows: a digest too many costs one question to the rows. What is listed is listed before the call
    returns; other workers see it when they look again.
 4. Both files bear seals. A file that is not there, as on the first day, or is not what was written, is made anew from

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -107,16 +107,21 @@ def test_a_pass_of_many_pages_goes_on_where_a_job_broke_off(stage, monkeypatch):
     assert len(stage.timeline()) == 10
 
 
-def test_a_folder_that_comes_back_from_the_deleted_items_brings_its_old_mail(stage):
+def with_a_deleted_folder(stage: Stage) -> Callable[[], None]:
+    """A mailbox that was read while a folder of old mail lay in its deleted items; returns what puts it back."""
     box = stage.tenant.user(ADA)
     folder = box.add_folder("Project", "deleteditems")
-    mail = stage.mail(subject="Kept in the project", received=NOON - 40 * DAY)
-    box.move(mail, folder)
+    box.move(stage.mail(subject="Kept in the project", received=NOON - 40 * DAY), folder)
     stage.add()
     stage.settle()
+    return lambda: box.move_folder(folder, "msgfolderroot")
+
+
+def test_a_folder_that_comes_back_from_the_deleted_items_brings_its_old_mail(stage):
+    put_back = with_a_deleted_folder(stage)
     before = stage.timeline()
 
-    box.move_folder(folder, "msgfolderroot")
+    put_back()
     stage.clock.advance(6 * HOUR)  # no mail changed: the next full round sees it
     stage.settle()
 
@@ -225,13 +230,7 @@ def test_progress_tells_rate_and_time_left(stage, monkeypatch):
 
 
 def test_a_folder_that_comes_back_has_its_old_mail_listed_also_when_the_round_breaks_off(stage):
-    box = stage.tenant.user(ADA)
-    folder = box.add_folder("Project", "deleteditems")
-    mail = stage.mail(subject="Kept in the project", received=NOON - 40 * DAY)
-    box.move(mail, folder)
-    stage.add()
-    stage.settle()
-    box.move_folder(folder, "msgfolderroot")
+    with_a_deleted_folder(stage)()
     stage.tenant.faults.add(Fault(match="GET .*messages/delta.*deltatoken", kind="throttle", after=10, nth=2))
 
     stage.clock.advance(6 * HOUR)
