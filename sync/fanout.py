@@ -15,8 +15,9 @@ from sync.world import World
 
 # A queued job may wait behind others this long before another one takes its place.
 PATIENCE = timedelta(minutes=5)
-# A mailbox that waits for a person is tried this often.
+# A mailbox that waits for a person is tried this often, and a stream that failed so many times in a row (T7).
 BLOCKED = timedelta(hours=1)
+FAILURES = 4
 # However idle, a mailbox gets a round of all its folders this often: a light call does not show everything.
 FULL_ROUND = timedelta(hours=6)
 # So often the CRM's feed is asked for new contacts, which wait ten minutes anyway.
@@ -64,7 +65,7 @@ def wanted(
             continue
         if want.stream != "mail" and row.backfill == PAUSED:
             continue
-        patience = BLOCKED if row.status == "blocked" else PATIENCE
+        patience = BLOCKED if slowed(row, want) else PATIENCE
         if want.count > want.asked or want.queued is None or now - want.queued > patience:
             found.append((want.stream, row))
     return found
@@ -81,8 +82,8 @@ def polled(
     found: list[MailboxRow] = []
     interval = timedelta(minutes=policy.schedule.minutes)
     for row in mailboxes.values():
-        every = max(interval, BLOCKED) if row.status == "blocked" else interval
         want = wants.get((row.id, "mail"))
+        every = max(interval, BLOCKED) if slowed(row, want) else interval
         if waits(row, now) or (want is not None and (want.open or waiting(want, now))):
             continue
         if before is not None and due(row.id, before, now, every):
@@ -103,6 +104,11 @@ def shared(
         full = not asleep(row, now) or due(row.id, last, this, FULL_ROUND)
         (rounds if full else light).append(row)
     return rounds, light
+
+
+def slowed(row: MailboxRow, want: Want | None) -> bool:
+    """Whether a stream is tried by the hour only, until it succeeds once. Pure."""
+    return row.status == "blocked" or (want is not None and want.failures >= FAILURES)
 
 
 def waiting(want: Want, now: datetime) -> bool:

@@ -74,13 +74,12 @@ def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> Non
         dispatch.put(world, stream, job, AFTER_RESET)
     except NeedsPerson as why:
         _note(world, row, "blocked", f"{why.sentence} {why.remedy}")
-    except AccordError as why:
-        _note(world, row, "failing", why.sentence)
+    except Exception as why:
+        _failed(world, row, stream, why)
         raise
-    except Exception as bug:
-        # The class only: the text of a foreign exception may hold what a mail says.
-        _note(world, row, "failing", f"An unexpected error stopped the run ({type(bug).__name__}).")
-        raise
+    else:
+        if want.failures:
+            world.state.mended(row.id, stream)
 
 
 def _wait(world: World, row: MailboxRow) -> float:
@@ -106,6 +105,13 @@ def _remember(world: World, row: MailboxRow, why: Retry) -> None:
     """Have everybody whom Microsoft told to wait know of it."""
     if isinstance(why, Throttled):
         world.state.wait(why.scope, row, world.clock() + timedelta(seconds=why.after))
+
+
+def _failed(world: World, row: MailboxRow, stream: Stream, why: Exception) -> None:
+    # Of a bug the class only: the text of a foreign exception may hold what a mail says.
+    bug = f"An unexpected error stopped the run ({type(why).__name__})."
+    _note(world, row, "failing", why.sentence if isinstance(why, AccordError) else bug)
+    world.state.failed(row.id, stream)
 
 
 def _note(world: World, row: MailboxRow, status: str, sentence: str) -> None:

@@ -72,7 +72,8 @@ class Opened:
 @dataclass(frozen=True, slots=True)
 class Want:
     """How often a stream was wanted and served; the newest job queued for it: its ticket, up to which count it goes,
-    and when it was queued; and the moment before which nothing is to be asked of Microsoft."""
+    and when it was queued; the moment before which nothing is to be asked of Microsoft; and how often in a row it
+    failed."""
 
     mailbox: str
     stream: Stream
@@ -82,6 +83,7 @@ class Want:
     ticket: int = 0
     queued: datetime | None = None
     not_before: datetime | None = None
+    failures: int = 0
 
     @property
     def open(self) -> bool:
@@ -176,6 +178,14 @@ class State:
     def served(self, mailbox: str, stream: Stream, count: int) -> None:
         """All that was wanted up to `count` is done. Only the holder of the lease says so."""
         self._tables.write(WANTED, mailbox[0], [Write("merge", f"{mailbox}|{stream}", {"served": count})])
+
+    def failed(self, mailbox: str, stream: Stream) -> None:
+        """A run of this stream failed once more."""
+        again(lambda: self._change(mailbox, stream, lambda before: {"failures": before.failures + 1}))
+
+    def mended(self, mailbox: str, stream: Stream) -> None:
+        """It no longer fails."""
+        again(lambda: self._change(mailbox, stream, lambda _: {"failures": 0}))
 
     def wants(self) -> Iterator[Want]:
         """Everything that was ever wanted, open or served."""
@@ -342,6 +352,7 @@ def _want(row: Row) -> Want:
         _number(row, "ticket"),
         _time(row, "queued"),
         _time(row, "not_before"),
+        _number(row, "failures"),
     )
 
 

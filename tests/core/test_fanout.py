@@ -76,6 +76,15 @@ def test_a_mailbox_that_waits_for_a_person_is_tried_once_an_hour():
     assert len(wanted(NOON, blocked, [a_want(queued=NOON - 61 * MINUTE)])) == 1
 
 
+def test_a_stream_that_failed_four_times_in_a_row_is_tried_once_an_hour_until_it_succeeds():
+    failed = {"failures": 4, "queued": NOON - 30 * MINUTE}
+
+    assert len(polls(BOXES, a_want(failures=4, served=1))) == 24
+    assert len(polls(BOXES, a_want(failures=3, served=1))) == 24 * 6
+    assert wanted(NOON, BOXES, [a_want(**failed), a_want(**failed, stream="mail-backfill")]) == []
+    assert len(wanted(NOON, BOXES, [a_want(**failed, count=2)])) == 1  # somebody asked for it again
+
+
 def test_a_want_of_a_mailbox_out_of_scope_is_ignored():
     assert wanted(NOON, {}, [a_want()]) == []
 

@@ -13,6 +13,7 @@ from dev.tenant.faults import Fault, Switches
 from sync import capture, fanout, jobs
 from sync.errors import BadJob, CursorGone, LeaseLost
 from tests.builders import NOON
+from tests.machines.world import HostedStage
 from tests.stage import ADA, Fuse, FusedQueue, FusedTables, Stage, Stopped, a_job
 
 DAY = timedelta(days=1)
@@ -353,6 +354,36 @@ def test_killed_before_any_write_or_message_it_ends_the_same(redelivered):
             assert effects > 20
             return
     pytest.fail("the run never ended")
+
+
+def test_what_fails_four_times_in_a_row_is_tried_by_the_hour_and_as_before_once_it_succeeds():
+    """T7: the host tries five times, then Accord by the hour."""
+    stage = HostedStage(mailboxes=(ADA,))
+    row = stage.add()
+    stage.cycle()
+    stage.tenant.faults.add(Fault(match="messages", kind="bad_request", times=None))
+    stage.mail()
+
+    def given_up_in_an_hour() -> int:
+        stage.parked.clear()
+        for _ in range(12):
+            stage.cycle()
+        return len(stage.parked)
+
+    given_up_in_an_hour()
+    again = given_up_in_an_hour()
+    failing = stage.world.state.mailbox(row.id)
+    stage.tenant.faults.clear()
+    given_up_in_an_hour()
+    mended = stage.world.state.wanted(row.id, "mail").failures
+    stage.mail(subject="Next")
+    stage.cycle()
+    stage.close()
+
+    assert again == 1
+    assert (failing.status, "refused" in failing.sentence) == ("failing", True)
+    assert mended == 0
+    assert stage.timeline() == ["Next", "Review"]
 
 
 def test_a_message_of_a_later_release_is_refused_by_name_and_ends_in_the_log(stage):
