@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,7 +14,8 @@ import pytest
 from dev.azurite import Azurite, new_key
 from dev.memory import ManualClock, MemoryBlobs, MemoryQueue, MemoryTables
 from sync.meter import Meter
-from sync.storage import Storage, open_storage, prepare
+from sync.storage import CONTAINER, POISON, QUEUES, TABLES, Storage, open_storage
+from sync.storage.account import create_absent, services
 
 ACCOUNTS = 600
 
@@ -64,13 +67,35 @@ def meter() -> Meter:
 
 @pytest.fixture(params=["memory", "azurite"])
 def storage(request: pytest.FixtureRequest, meter: Meter) -> Iterator[Storage]:
-    """Empty storage with all tables, queues and the container: in memory, then on Azurite."""
+    """Empty storage: in memory, then on Azurite."""
     if request.param == "memory":
         queue = MemoryQueue(request.getfixturevalue("clock"))
         yield Storage(MemoryTables(), queue, MemoryBlobs(), lambda: None)
         return
     connection = request.getfixturevalue("account")
-    prepare(connection)
-    opened = open_storage(connection, meter)
-    yield opened
+    opened, makes = open_storage(connection, meter), services(connection, Meter())
+    create_absent(makes, (), (), CONTAINER)
+    tables = _Made(opened.tables, TABLES, makes.tables.create_table_if_not_exists)
+    queue = _Made(opened.queue, [one + end for one in QUEUES for end in ("", POISON)], makes.queues.create_queue)
+    yield Storage(tables, queue, opened.blobs, opened.close)  # type: ignore[arg-type]
     opened.close()
+    makes.close()
+
+
+class _Made:
+    """Tables or queues of which each is made when it is first named: few tests need them all."""
+
+    def __init__(self, inner: object, names: Collection[str], make: Callable[[str], object]) -> None:
+        self._inner, self._names, self._make, self._lock = inner, set(names), make, threading.Lock()
+
+    def __getattr__(self, called: str) -> Callable[..., Any]:
+        does = getattr(self._inner, called)
+
+        def named(name: str, *given: Any, **options: Any) -> Any:
+            with self._lock:
+                if name in self._names:
+                    self._make(name)
+                    self._names.remove(name)
+            return does(name, *given, **options)
+
+        return named
