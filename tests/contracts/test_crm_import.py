@@ -142,13 +142,13 @@ def test_requests_are_few_for_each_contact_and_the_list_is_written_once_a_slice(
 
 def test_importing_again_reads_each_contact_once_and_writes_nothing(clock: ManualClock) -> None:
     tables, blobs = Counting(MemoryTables()), MemoryBlobs()
-    Builtin(tables, blobs, KEYS, clock, slice_rows=SHORT).import_contacts(rows(SHORT + 1_000))
+    Builtin(tables, blobs, KEYS, clock).import_contacts(rows(SLICE + 1_000))
     tables.reads.clear()
     tables.writes.clear()
 
-    report = Builtin(tables, blobs, KEYS, clock, slice_rows=SHORT).import_contacts(rows(SHORT + 1_000))
+    report = Builtin(tables, blobs, KEYS, clock).import_contacts(rows(SLICE + 1_000))
 
-    assert report == ImportReport(0, SHORT + 1_000)
+    assert report == ImportReport(0, SLICE + 1_000)
     assert (tables.reads, tables.writes) == (["CrmRecords"] * 16, [])
 
 

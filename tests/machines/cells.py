@@ -13,12 +13,12 @@ What hardly differs from its neighbours is `soak`: it runs under SOAK=1 only.
     of crashes whose message comes again every second runs, and of workers overtaken before an effect that is not the
     CRM's.
  2. Of the ticks of a flow, which all write when they were, the first runs.
- 3. Of a call that was made before, in this flow or from the same state in another, every eighth answer runs; of one
-    that the first flow makes too, every fourth.
+ 3. Of a call that was made before, in this flow or from the same state in another, every sixth answer runs; of one
+    that the first flow makes too, every third.
  4. In all flows but the first each effect has its crash; of what else strikes an effect or a message every third runs.
     In one that does most of its steps as another does (`lasting` is False) so does every twelfth answer.
  5. A lasting fault runs with one answer of each class of errors, and only where no other flow makes the same calls from
-    the same state; of one to a call that the first flow makes too, every third runs.
+    the same state.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def cells(flow: str) -> tuple[Cell, ...]:
         found += [replace(one, soak=one.soak or number in ticks[1:]) for one in ones]
     names = set() if made.flow.lasting else {call.name for call in made.calls}
     for number, call in enumerate(made.calls):
-        known = 4 if flow != FIRST and any(call.name == one.name for one in recording(FIRST).calls) else 1
-        nth = (8 if made.flow.lasting else 12) if call.name in names else known
+        known = 3 if flow != FIRST and any(call.name == one.name for one in recording(FIRST).calls) else 1
+        nth = (6 if made.flow.lasting else 12) if call.name in names else known
         found += _every(nth, number, _of_call(flow, number, call))
         names.add(call.name)
     for number, queue in enumerate(made.messages):
@@ -289,10 +289,8 @@ def _reverse(stage: HostedStage) -> None:
 
 
 def _lasting(flow: Flow, calls: tuple[Call, ...]) -> Iterator[Cell]:
-    known = set() if flow.name == FIRST else {call.name for call in recording(FIRST).calls}
-    names = dict.fromkeys(call.name for call in calls if call.mailbox in ("", ADA))
-    for number, name in enumerate(names):
-        yield from _every(3 if name in known else 1, number, _lasting_of(flow, name))
+    for name in dict.fromkeys(call.name for call in calls if call.mailbox in ("", ADA)):
+        yield from _lasting_of(flow, name)
 
 
 def _lasting_of(flow: Flow, name: str) -> Iterator[Cell]:

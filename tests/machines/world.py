@@ -343,8 +343,7 @@ class HostedStage(Stage):
                 self.harm.append("A worker that had lost its lease wrote a cursor.")
 
     def _leases(self) -> list[Row]:
-        # A wait is nobody's cursor: whoever was refused notes it.
-        return [row for row in self.tables.scan("AccordState") if row.partition not in ("tick", "waits")]
+        return [row for row in self.tables.scan("AccordState") if row.partition != "tick"]
 
     def _called(self, request: Request) -> None:
         if not self.effects.watched:
