@@ -58,7 +58,7 @@ def main() -> None:
     after = _cycle(measured.world, clock, queues)
     key = next(one.key for one in measured.crm.contacts(10)[0])
     captured = len(measured.crm.timeline(key, 200)[0])
-    blocked = sum(row.status != "connected" for row in preparing.world.state.mailboxes())
+    blocked = sum(not row.met or row.trouble is not None for row in preparing.world.state.mailboxes())
     for closing in (*sites, *queues):
         closing.close()
     result = {"mailboxes": rows, "quiet": quiet, "after": after, "mails": len(woken), "captured": captured}
@@ -97,8 +97,8 @@ def _prepared(site: Site, told: argparse.Namespace) -> tuple[int, list[MailboxRo
     for row in light[told.mails :]:
         user, own = world.connect(row).identity()
         known = newest("", None, start, woken=False)
-        world.state.note(row, user=user, own=own, status="connected", backfill="done", newest=known)
-        world.state.served(row.id, "mail", 1)
+        world.state.note(row, user=user, own=own, met=True, backfill="done", newest=known)
+        world.state.wants.served(row.id, "mail", 1)
     for name in ("sync-mail", "backfill-mail"):
         with QueueClient.from_connection_string(told.storage, name) as queue:
             queue.clear_messages()

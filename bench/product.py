@@ -151,7 +151,7 @@ def _one(world: World, name: str, queue: QueueClient) -> int:
 def _done(state: State, row: MailboxRow) -> bool:
     # Asked when the queues are empty, so that what is wanted and not served is all there is to know.
     now = state.mailbox(row.id)
-    return now is not None and now.backfill == "done" and not any(want.open for want in state.wants())
+    return now is not None and now.backfill == "done" and not any(want.open for want in state.wants.all())
 
 
 if __name__ == "__main__":

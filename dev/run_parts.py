@@ -24,7 +24,7 @@ from dev.mailfiles import firm_of
 from dev.report import NAMED, Counted, Line, notes, one_line
 from dev.run_folder import DataFolder
 from dev.sample import SAMPLE_CONTACTS, sample_firm
-from sync import storage, wiring
+from sync import mailboxes, storage, wiring
 from sync.crm.mails import TIMELINE
 from sync.errors import BadItem
 from sync.keys import fold
@@ -189,7 +189,7 @@ class View:
         """Want the newest mail of every mailbox, as a notification from Microsoft would."""
         for row in self._site.world.state.mailboxes():
             if row.backfill == "done":
-                self._site.world.state.want(row.id, "mail")
+                self._site.world.state.wants.want(row.id, "mail")
 
     def counted(self) -> Counted:
         """The counts of all mailboxes together."""
@@ -209,9 +209,10 @@ class View:
     def settled(self) -> bool:
         """Whether every mailbox is complete, or in trouble it does not leave by itself."""
         state = self._site.world.state
-        wanted = {want.mailbox for want in state.wants() if want.open}
+        wanted = {want.mailbox for want in state.wants.all() if want.open}
         return all(
-            row.status in TROUBLED or (row.backfill == "done" and row.id not in wanted) for row in state.mailboxes()
+            (row.trouble and row.trouble.status in TROUBLED) or (row.backfill == "done" and row.id not in wanted)
+            for row in state.mailboxes()
         )
 
     def cut_off(self) -> int:
@@ -220,7 +221,7 @@ class View:
         Only meant for a quiet host: then nobody works under a lease that has not ended.
         """
         world = self._site.world
-        ends = [world.state.leased_until(want.mailbox, want.stream) for want in world.state.wants() if want.open]
+        ends = [world.state.leased_until(want.mailbox, want.stream) for want in world.state.wants.all() if want.open]
         return max(0, *(int((end - world.clock()).total_seconds()) for end in ends if end), 0)
 
     def errors_since(self, moment: Any) -> list[str]:
@@ -233,9 +234,10 @@ class View:
                 items = [item.reason for item in world.log.items(run.id) if item.outcome == "error"]
                 why = run.sentence or next(iter(items), "an item could not be read.")
                 found.append(f"{names.get(run.mailbox, run.mailbox)}: {why}")
-        for row in world.state.mailboxes():
-            if row.status in TROUBLED:
-                found.append(f"{row.address} is {row.status}: {row.sentence}")
+        for one in mailboxes.all_standings(world):
+            why = one.status
+            if why.status in TROUBLED:
+                found.append(f"{one.row.address}: {why.title}. {why.sentence} {why.remedy}".strip())
         return list(dict.fromkeys(found))
 
     def busiest(self) -> tuple[str, str, list[Line], int] | None:

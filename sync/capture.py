@@ -23,22 +23,22 @@ from typing import Any
 
 from sync import dispatch, folders, listing
 from sync.idle import NEWS, newest
-from sync.model import Job, MailboxRow, Stream
-from sync.progress import PAUSED, taken_up
-from sync.state import Opened, Place, Want
+from sync.model import PAUSED, Job, MailboxRow, Stream, Want
+from sync.progress import taken_up
+from sync.state import Opened, Place
 from sync.work import Work
 from sync.world import World
 
 DAY = timedelta(days=1)
 
 
-def live(world: World, job: Job, row: MailboxRow) -> None:
+def live(world: World, job: Job, row: MailboxRow) -> bool:
     """Bring the CRM up to date with what came since the last time; the first time opens every folder."""
-    want, begun = world.state.wanted(row.id, "mail"), world.clock()
+    want, begun = world.state.wants.wanted(row.id, "mail"), world.clock()
     opened = world.state.open(row.id, "mail")
     if opened is None:
-        world.state.want(row.id, "mail")
-        return
+        world.state.wants.want(row.id, "mail")
+        return False
     with Work(world, row, job, opened) as work:
         cursor = dict(opened.cursor) or _meet(work)
         # What a round saw that began in another job is not all that changed since this one began.
@@ -50,29 +50,30 @@ def live(world: World, job: Job, row: MailboxRow) -> None:
         cursor["started"] = done or not first
         # Wanted before the cursor says that there is nothing to want: whoever dies in between has not forgotten it.
         if first and done:
-            world.state.want(row.id, "mail-backfill")
+            world.state.wants.want(row.id, "mail-backfill")
         if done and want.open:
-            world.state.served(row.id, "mail", want.count)
+            world.state.wants.served(row.id, "mail", want.count)
         known = work.row.newest
         if done and whole:
             # A tree to be listed again: a folder was not to be had, and nobody knows what changed in it.
             known = cursor["tree"] and newest(known, work.tally.modified, begun, job.reason == NEWS)
-        world.state.note(work.row, status="connected", sentence="", newest=known)
+        world.state.note(work.row, met=True, trouble=None, newest=known)
         work.finish(cursor)
     if cursor.get("relist", 0) > relisted(world, row.id):
         # After the cursor says so, and again with every round until it is done: nobody serves it before it can be seen.
-        world.state.want(row.id, "mail-history")
-    if not done or world.state.wanted(row.id, "mail").count > want.count:
+        world.state.wants.want(row.id, "mail-history")
+    if not done or world.state.wants.wanted(row.id, "mail").count > want.count:
         dispatch.put(world, "mail", replace(job, reason="continued"))
     if first and done:
         dispatch.put(world, "mail-backfill", replace(job, reason="started"))
+    return True
 
 
-def backfill(world: World, job: Job, row: MailboxRow) -> None:
+def backfill(world: World, job: Job, row: MailboxRow) -> bool:
     """One page of old mail; the next page is a job of its own, so that mailboxes take turns."""
     begun = behind(world, row, "mail-backfill")
     if begun is None:
-        return
+        return False
     want, start, places, opened = begun
     with Work(world, row, job, opened) as work:
         cursor = dict(opened.cursor)
@@ -86,15 +87,16 @@ def backfill(world: World, job: Job, row: MailboxRow) -> None:
             cursor["totals"] = work.tally.added_to(cursor.get("totals", {}))
         if cursor["done"]:
             # One delta round after the backfill: wanted before the cursor says that the backfill is over.
-            world.state.want(row.id, "mail")
+            world.state.wants.want(row.id, "mail")
             world.state.note(row, backfill="done")
         work.finish(cursor)
     if cursor["done"]:
         # Served at last: whoever dies before this is found by what is still wanted, and only does the end again.
-        world.state.served(row.id, "mail-backfill", want.count)
+        world.state.wants.served(row.id, "mail-backfill", want.count)
         dispatch.put(world, "mail", replace(job, reason="backfilled"))
     else:
         dispatch.put(world, "mail-backfill", replace(job, reason="continued"))
+    return True
 
 
 def behind(
@@ -107,7 +109,7 @@ def behind(
     """
     if row.backfill == PAUSED:
         return None
-    want = world.state.wanted(row.id, stream)
+    want = world.state.wants.wanted(row.id, stream)
     start, places = world.state.look(row.id, "mail")
     # Before all folders are known, what lies in those left out could not be told from the rest.
     opened = world.state.open(row.id, stream) if start.get("started") else None
@@ -127,7 +129,7 @@ def relisted(world: World, mailbox: str) -> int:
 def _meet(work: Work) -> dict[str, Any]:
     """The first meeting with a mailbox: the moment from which deltas count."""
     cursor = {"opened": work.world.clock().isoformat(), "started": False, "tree": "", **folders.look(work)}
-    work.know(status="connected")
+    work.know(met=True)
     work.save(cursor)
     return cursor
 

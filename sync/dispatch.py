@@ -14,5 +14,5 @@ def put(world: World, stream: Stream, job: Job, wait: float = 0) -> None:
     The ticket first: a job that gets lost behind it is found by `fanout`, two that count would double for ever.
     """
     (mailbox,) = job.subjects
-    ticket = world.state.ticket(mailbox, stream, wait)
+    ticket = world.state.wants.ticket(mailbox, stream, wait)
     world.queue.put(QUEUES[stream], replace(job, ticket=ticket).to_json(), wait)

@@ -96,6 +96,10 @@ class MailboxMissing(NeedsPerson):
     """The address has no mailbox that Microsoft Graph can reach."""
 
 
+class ConnectionGone(NeedsPerson):
+    """The mailbox belongs to a connection that does not exist any more."""
+
+
 class Reset(AccordError):
     """A remembered place is no longer valid."""
 

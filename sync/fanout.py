@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from sync import dispatch, history, poll
 from sync.idle import asleep, shards, waits
-from sync.model import QUEUES, Job, MailboxRow, Stream
+from sync.model import PAUSED, QUEUES, Job, MailboxRow, Stream, Want
 from sync.policy import Policy
-from sync.progress import PAUSED
-from sync.state import Want
 from sync.world import World
 
 # A queued job may wait behind others this long before another one takes its place.
@@ -34,8 +32,9 @@ def tick(world: World) -> int:
         history.gather(world)
     history.tell(world)
     # While a connection or the app has to wait nothing is queued for it; jobs on their way put themselves back.
-    mailboxes = {row.id: row for row in world.state.mailboxes() if not _before(world.state.waits(row.connection), now)}
-    wants = {(want.mailbox, want.stream): want for want in world.state.wants()}
+    known = (row for row in world.state.mailboxes() if not row.off)
+    mailboxes = {row.id: row for row in known if not _before(world.state.waits(row.connection), now)}
+    wants = {(want.mailbox, want.stream): want for want in world.state.wants.all()}
     put = 0
     for stream, row in wanted(now, mailboxes, wants.values()):
         # A run under way sees the wish at its end.
@@ -108,7 +107,8 @@ def shared(
 
 def slowed(row: MailboxRow, want: Want | None) -> bool:
     """Whether a stream is tried by the hour only, until it succeeds once. Pure."""
-    return row.status == "blocked" or (want is not None and want.failures >= FAILURES)
+    # What keeps the live stream from going on stands in the mailbox's row, and no other stream goes on without it.
+    return row.blocked or (want is not None and (want.blocked or want.failures >= FAILURES))
 
 
 def waiting(want: Want, now: datetime) -> bool:

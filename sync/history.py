@@ -68,7 +68,7 @@ def tell(world: World) -> None:
         return
     left = sorted(row.id for row in world.state.mailboxes() if row.id > known["told"])
     for mailbox in left[:TOLD]:
-        world.state.want(mailbox, "mail-history")
+        world.state.wants.want(mailbox, "mail-history")
     told = left[TOLD - 1] if len(left) > TOLD else TOLD_ALL
     world.rounds.save({**known, "told": told}, version)
 
@@ -113,11 +113,11 @@ def _closed(world: World, known: dict[str, Any]) -> Round | None:
 # -- one mailbox
 
 
-def history(world: World, job: Job, row: MailboxRow) -> None:
+def history(world: World, job: Job, row: MailboxRow) -> bool:
     """One page of what a search or a listing finds; the next page is a job of its own."""
     begun = behind(world, row, "mail-history")
     if begun is None:
-        return
+        return False
     want, start, places, opened = begun
     with Work(world, row, job, opened) as work:
         cursor = {"served": 0, "relisted": 0, "task": None, **opened.cursor}
@@ -135,9 +135,10 @@ def history(world: World, job: Job, row: MailboxRow) -> None:
         done = cursor["task"] is None
         work.finish(cursor)
     if done:
-        world.state.served(row.id, "mail-history", want.count)
-    if not done or world.state.wanted(row.id, "mail-history").count > want.count:
+        world.state.wants.served(row.id, "mail-history", want.count)
+    if not done or world.state.wants.wanted(row.id, "mail-history").count > want.count:
         dispatch.put(world, "mail-history", replace(job, reason="continued"))
+    return True
 
 
 def _left_out(work: Work, start: Mapping[str, Any], places: Sequence[Place]) -> set[str]:

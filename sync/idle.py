@@ -48,7 +48,7 @@ def waits(row: MailboxRow, now: datetime) -> bool:
 
 def asleep(row: MailboxRow, now: datetime) -> bool:
     """Whether one light call tells enough of this mailbox: all was well, and a complete round knows its last change."""
-    return row.status == "connected" and bool(row.newest) and not waits(row, now)
+    return row.met and row.trouble is None and not row.off and bool(row.newest) and not waits(row, now)
 
 
 def shards(rows: Iterable[MailboxRow]) -> list[Job]:

@@ -8,20 +8,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sync import dispatch
-from sync.errors import AccordError, BadJob, LeaseLost, NeedsPerson, Reset, Retry, StorageUnavailable, Throttled
+from sync.errors import BadJob, LeaseLost, NeedsPerson, Reset, Retry, StorageUnavailable, Throttled
 from sync.fanout import DUE
-from sync.model import STREAMS, Job, MailboxRow, Run, Stream
+from sync.model import STREAMS, Job, MailboxRow, Run, Stream, Want
 from sync.pace import spread
-from sync.state import Want
+from sync.status import SHOWN, trouble
 from sync.world import World
 
-Do = Callable[[World, Job, MailboxRow], None]
+# What a queue does for one mailbox; says whether there was anything to do and it was done.
+Do = Callable[[World, Job, MailboxRow], bool]
 
 # Somebody else holds the lease: when to look whether he finished.
 AFTER_LEASE = 30.0
 AFTER_RESET = 60.0
-# A poison message is kept for the log up to this many characters.
-SHOWN = 4000
 
 logger = logging.getLogger("accord")
 
@@ -46,14 +45,14 @@ def work(world: World, queue: str, text: str, do: Do) -> None:
 def _subject(world: World, queue: str, job: Job, do: Do) -> None:
     row = world.state.mailbox(job.subjects[0])
     # A message that names one connection and a mailbox of another is refused (S21).
-    if row is None or row.connection != job.connection:
+    if row is None or row.connection != job.connection or row.off:
         logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
         return
     _one(world, STREAMS[queue], job, row, do)
 
 
 def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> None:
-    want = world.state.wanted(row.id, stream)
+    want = world.state.wants.wanted(row.id, stream)
     if job.ticket and job.ticket < want.ticket:
         # A newer job of this stream is on its way: two chains would never end.
         return
@@ -61,25 +60,22 @@ def _one(world: World, stream: Stream, job: Job, row: MailboxRow, do: Do) -> Non
         _put_back(world, stream, job, wait)
         return
     try:
-        do(world, job, row)
+        worked = do(world, job, row)
     except LeaseLost:
         dispatch.put(world, stream, job, AFTER_LEASE)
-    except Retry as why:
-        _note(world, row, "waiting", why.sentence)
+    except (Retry, Reset) as why:
+        _note(world, row, stream, why)
         _remember(world, row, why)
-        dispatch.put(world, stream, job, why.after)
-    except Reset as lost:
         # A lost place is mended where it is followed; one lost again at once is Microsoft's trouble, and passes.
-        _note(world, row, "waiting", lost.sentence)
-        dispatch.put(world, stream, job, AFTER_RESET)
+        dispatch.put(world, stream, job, why.after if isinstance(why, Retry) else AFTER_RESET)
     except NeedsPerson as why:
-        _note(world, row, "blocked", f"{why.sentence} {why.remedy}")
+        _note(world, row, stream, why)
     except Exception as why:
-        _failed(world, row, stream, why)
+        _note(world, row, stream, why, failed=True)
         raise
     else:
-        if want.failures:
-            world.state.mended(row.id, stream)
+        if worked and (want.failures or want.trouble):
+            world.state.wants.mended(row.id, stream)
 
 
 def _wait(world: World, row: MailboxRow) -> float:
@@ -101,22 +97,16 @@ def _put_back(world: World, stream: Stream, job: Job, wait: float) -> None:
         dispatch.put(world, stream, job, wait)
 
 
-def _remember(world: World, row: MailboxRow, why: Retry) -> None:
+def _remember(world: World, row: MailboxRow, why: Retry | Reset) -> None:
     """Have everybody whom Microsoft told to wait know of it."""
     if isinstance(why, Throttled):
         world.state.wait(why.scope, row, world.clock() + timedelta(seconds=why.after))
 
 
-def _failed(world: World, row: MailboxRow, stream: Stream, why: Exception) -> None:
-    # Of a bug the class only: the text of a foreign exception may hold what a mail says.
-    bug = f"An unexpected error stopped the run ({type(why).__name__})."
-    _note(world, row, "failing", why.sentence if isinstance(why, AccordError) else bug)
-    world.state.failed(row.id, stream)
-
-
-def _note(world: World, row: MailboxRow, status: str, sentence: str) -> None:
-    logger.warning("mailbox %s is %s: %s", row.id[:12], status, sentence)
-    world.state.note(world.state.mailbox(row.id) or row, status=status, sentence=sentence[:SHOWN])
+def _note(world: World, row: MailboxRow, stream: Stream, why: Exception, failed: bool = False) -> None:
+    found = trouble(why)
+    logger.warning("mailbox %s stream=%s is %s: %s", row.id[:12], stream, found.status, found.sentence)
+    world.state.troubled(world.state.mailbox(row.id) or row, stream, found, failed)
 
 
 def poisoned(world: World, queue: str, text: str) -> None:
@@ -126,8 +116,7 @@ def poisoned(world: World, queue: str, text: str) -> None:
     try:
         job = Job.from_json(text)
         connection, mailbox = job.connection, ",".join(job.subjects)
-        row = world.state.mailbox(job.subjects[0]) if job.subjects else None
-        sentence = row.sentence if row and row.sentence else "The job failed again and again."
+        sentence = _last_trouble(world, queue, job) or "The job failed again and again."
     except BadJob as bad:
         sentence = bad.sentence
     run_id = world.keys.of("poisoned", queue, text, now.isoformat())
@@ -146,3 +135,13 @@ def poisoned(world: World, queue: str, text: str) -> None:
         )
     )
     logger.error("a job was given up: queue=%s %s", queue, sentence)
+
+
+def _last_trouble(world: World, queue: str, job: Job) -> str:
+    """Why the stream of a message stands still, where that is known."""
+    stream = STREAMS.get(queue)
+    if not job.subjects or stream is None:
+        return ""
+    row = world.state.mailbox(job.subjects[0])
+    found = row and (row.trouble if stream == "mail" else world.state.wants.wanted(row.id, stream).trouble)
+    return found.sentence if found else ""

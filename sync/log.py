@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
+from sync import rows
 from sync.model import Run, RunItem
 from sync.ports import Row, Tables, Value, Write
 
@@ -27,9 +28,9 @@ class Log:
 
     def write(self, run: Run, items: Sequence[RunItem] = ()) -> None:
         """Write a run and its items; items first, so that a run that shows has them."""
-        rows = [Write("replace", f"{at:06d}", _item_values(item)) for at, item in enumerate(items)]
-        for at in range(0, len(rows), 100):
-            self._tables.write(ITEMS, run.id, rows[at : at + 100])
+        lines = [Write("replace", f"{at:06d}", _item_values(item)) for at, item in enumerate(items)]
+        for at in range(0, len(lines), 100):
+            self._tables.write(ITEMS, run.id, lines[at : at + 100])
         key = f"{_END_OF_TIME - round(run.started.timestamp() * 1e6):016d}|{run.id}"
         self._tables.write(RUNS, _day(run.started), [Write("replace", key, _run_values(run))])
 
@@ -46,28 +47,14 @@ def _day(moment: datetime) -> str:
     return f"{_END_OF_DAYS - int(moment.timestamp() // 86400):05d}"
 
 
-def _moment(row: Row, name: str) -> datetime:
-    value = row.values[name]
-    if not isinstance(value, datetime):
-        raise TypeError(f"{name} of a run is no time")
-    return value
-
-
-def _text(row: Row, name: str) -> str:
-    return str(row.values.get(name, ""))
-
-
-def _number(row: Row, name: str) -> int:
-    return int(str(row.values.get(name, 0)))
-
-
 def _item_values(item: RunItem) -> dict[str, Value]:
     return {"name": item.name, "outcome": item.outcome, "reason": item.reason, "record": item.record}
 
 
 def _item(row: Row) -> RunItem:
-    failed = _text(row, "outcome") == "error"
-    return RunItem(_text(row, "name"), "error" if failed else "kept", _text(row, "reason"), _text(row, "record"))
+    failed = rows.text(row, "outcome") == "error"
+    name, reason, record = (rows.text(row, column) for column in ("name", "reason", "record"))
+    return RunItem(name, "error" if failed else "kept", reason, record)
 
 
 def _run_values(run: Run) -> dict[str, Value]:
@@ -91,18 +78,18 @@ def _run_values(run: Run) -> dict[str, Value]:
 
 def _run(row: Row) -> Run:
     return Run(
-        id=_text(row, "id"),
-        connection=_text(row, "connection"),
-        mailbox=_text(row, "mailbox"),
-        stream=_text(row, "stream"),
-        reason=_text(row, "reason"),
-        started=_moment(row, "started"),
-        ended=_moment(row, "ended"),
-        seen=_number(row, "seen"),
-        kept=_number(row, "kept"),
-        errors=_number(row, "errors"),
-        bodies=_number(row, "bodies"),
-        skipped=json.loads(_text(row, "skipped") or "{}"),
-        sentence=_text(row, "sentence"),
-        job=_text(row, "job"),
+        id=rows.text(row, "id"),
+        connection=rows.text(row, "connection"),
+        mailbox=rows.text(row, "mailbox"),
+        stream=rows.text(row, "stream"),
+        reason=rows.text(row, "reason"),
+        started=rows.moment(row, "started"),
+        ended=rows.moment(row, "ended"),
+        seen=rows.number(row, "seen"),
+        kept=rows.number(row, "kept"),
+        errors=rows.number(row, "errors"),
+        bodies=rows.number(row, "bodies"),
+        skipped=rows.parsed(row, "skipped") or {},
+        sentence=rows.text(row, "sentence"),
+        job=rows.text(row, "job"),
     )

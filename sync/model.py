@@ -14,6 +14,27 @@ from sync.errors import BadJob
 Kind = Literal["mail", "calendar", "contacts", "todo", "planner", "rooms"]
 Stream = Literal["mail", "mail-backfill", "mail-history"]
 Direction = Literal["in", "out"]
+# Why a mailbox stands as it does; `status.TITLES` says each in a few words.
+Cause = Literal[
+    "off",
+    "new",
+    "connected",
+    "catching up",
+    "throttled",
+    "unavailable",
+    "storage",
+    "malformed",
+    "place lost",
+    "sign-in",
+    "access",
+    "mailbox",
+    "connection",
+    "person",
+    "error",
+]
+
+# The backfill of a mailbox whose old mail waits until somebody resumes it.
+PAUSED = "paused"
 
 JOB_VERSION = 1
 MOST_SUBJECTS = 50
@@ -247,11 +268,51 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a stream from going on: `waiting` passes by itself, `blocked` needs a person, `failing` is tried again
+    and again. `sentence` and `remedy` are for that person."""
+
+    status: Literal["waiting", "blocked", "failing"]
+    cause: Cause
+    sentence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """How often a stream was wanted and served; the newest job queued for it: its ticket, up to which count it goes,
+    and when it was queued; the moment before which nothing is to be asked of Microsoft; how often in a row it failed;
+    and what keeps it from going on (of the stream `mail` the mailbox's own row says that)."""
+
+    mailbox: str
+    stream: Stream
+    count: int = 0
+    served: int = 0
+    asked: int = 0
+    ticket: int = 0
+    queued: datetime | None = None
+    not_before: datetime | None = None
+    failures: int = 0
+    trouble: Trouble | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody wants what no run has served yet."""
+        return self.count > self.served
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it waits for a person."""
+        return self.trouble is not None and self.trouble.status == "blocked"
+
+
+@dataclass(frozen=True, slots=True)
 class MailboxRow:
     """A mailbox in scope. `id` is an opaque digest for jobs and logs; `user` is Graph's id, pinned at first contact.
 
     `newest` is the last change seen of any of its messages (lastModifiedDateTime, ISO 8601), "" where none is known;
-    nothing is asked of it before `not_before`.
+    nothing is asked of it before `not_before`, and nothing at all while it is `off`. Without `trouble` it is `met`, or
+    new.
     """
 
     id: str
@@ -260,11 +321,17 @@ class MailboxRow:
     owner: str = ""
     user: str = ""
     own: tuple[str, ...] = ()
-    status: str = "new"
-    sentence: str = ""
+    met: bool = False
+    trouble: Trouble | None = None
     backfill: str = ""
     newest: str = ""
     not_before: datetime | None = None
+    off: bool = False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it waits for a person."""
+        return self.trouble is not None and self.trouble.status == "blocked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sync.model import MailboxRow
+from sync.model import PAUSED, MailboxRow
 from sync.world import World
-
-PAUSED = "paused"
 
 
 def progress(world: World, row: MailboxRow) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def resume(world: World, row: MailboxRow) -> None:
     now = world.state.mailbox(row.id) or row
     if now.backfill == PAUSED:
         # Wanted first: whoever dies in between leaves it paused, and is asked again.
-        world.state.want(row.id, "mail-backfill")
+        world.state.wants.want(row.id, "mail-backfill")
         world.state.note(now, backfill="running")
 
 

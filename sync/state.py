@@ -1,9 +1,8 @@
-"""What Accord remembers between jobs: mailboxes, what is wanted, leases and cursors.
+"""What Accord remembers between jobs: mailboxes, leases and cursors; what is wanted (`wants`), who waits (`waits`).
 
 One class over the Tables port, so that what holds on memory holds on Azure.
 
 AccordMailboxes  partition: first digit of the mailbox id; row: mailbox id
-AccordWanted     partition: first digit of the mailbox id; row: id|stream: how often it was wanted, how often served
 AccordState      partition: mailbox id; rows of a stream: `|0lease`, `|1cursor`, `|2folder|digest`
                  Every cursor write also writes the lease row, and the lease row sorts first: whoever
                  takes the lease at the version he read has therefore read the newest cursor.
@@ -14,24 +13,24 @@ AccordState      partition: mailbox id; rows of a stream: `|0lease`, `|1cursor`,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
+from sync import rows
 from sync.errors import Exists, LeaseLost, Scope, Stale
 from sync.keys import Keys, fold
-from sync.model import MailboxRow, Stream
+from sync.model import MailboxRow, Stream, Trouble
 from sync.ports import Clock, Row, Tables, Value, Write
 from sync.waits import PARTITION, Waits
+from sync.wants import Wants, again, trouble_of, trouble_values
 
-MAILBOXES, WANTED, STATE = "AccordMailboxes", "AccordWanted", "AccordState"
+MAILBOXES, STATE = "AccordMailboxes", "AccordState"
 LEASE = timedelta(minutes=2)
 # Rows of one group beside the lease row; a group holds at most 100.
 GROUP = 90
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +68,15 @@ class Opened:
     places: tuple[Place, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
-    """How often a stream was wanted and served; the newest job queued for it: its ticket, up to which count it goes,
-    and when it was queued; the moment before which nothing is to be asked of Microsoft; and how often in a row it
-    failed."""
-
-    mailbox: str
-    stream: Stream
-    count: int = 0
-    served: int = 0
-    asked: int = 0
-    ticket: int = 0
-    queued: datetime | None = None
-    not_before: datetime | None = None
-    failures: int = 0
-
-    @property
-    def open(self) -> bool:
-        """Whether somebody wants what no run has served yet."""
-        return self.count > self.served
-
-
 class State:
-    """Everything remembered, by one Tables port."""
+    """Everything remembered, by one Tables port. `wants` is what is wanted of the mailboxes' streams."""
 
     def __init__(self, tables: Tables, keys: Keys, clock: Clock) -> None:
         self._tables = tables
         self._keys = keys
         self._clock = clock
         self._waits = Waits(tables, keys, clock)
+        self.wants = Wants(tables, clock)
 
     # -- mailboxes
 
@@ -108,14 +86,14 @@ class State:
         # That the backfill runs is said here: a run that was overtaken would say it when it is done.
         row = MailboxRow(key, connection, fold(address), owner, backfill="running")
         values: dict[str, Value] = {"connection": connection, "address": row.address, "owner": owner}
-        values |= {"status": row.status, "backfill": row.backfill}
+        values["backfill"] = row.backfill
         try:
             self._tables.write(MAILBOXES, row.id[0], [Write("insert", row.id, values)])
         except Exists:
             # Whoever added it may have died before he said that it is wanted.
             row = self.mailbox(row.id) or row
-        if not self.wanted(row.id, "mail").count:
-            self.want(row.id, "mail")
+        if not self.wants.wanted(row.id, "mail").count:
+            self.wants.want(row.id, "mail")
         return row
 
     def mailbox(self, mailbox: str) -> MailboxRow | None:
@@ -132,22 +110,65 @@ class State:
                 found += filter(None, [self.mailbox(ids[0])])
                 continue
             # What lies between them is read too: cheaper than a request for each.
-            rows = self._tables.rows(MAILBOXES, partition, ids[0], f"{ids[-1]}~")
-            found += [_mailbox(row) for row in rows if row.key in ids]
+            between = self._tables.rows(MAILBOXES, partition, ids[0], f"{ids[-1]}~")
+            found += [_mailbox(row) for row in between if row.key in ids]
         return found
 
     def mailboxes(self) -> Iterator[MailboxRow]:
         """All mailboxes in scope."""
         return (_mailbox(row) for row in self._tables.scan(MAILBOXES))
 
+    def mailboxes_after(self, after: str, limit: int) -> list[MailboxRow]:
+        """Up to `limit` mailboxes whose id follows `after`, by id; a request for each partition looked at."""
+        found: list[MailboxRow] = []
+        for digit in "0123456789abcdef":
+            if digit >= after[:1] and len(found) < limit:
+                first = f"{after}!" if after[:1] == digit else ""
+                found += map(_mailbox, self._tables.rows(MAILBOXES, digit, first, limit=limit - len(found)))
+        return found
+
+    def drop_mailbox(self, mailbox: str) -> None:
+        """Take a mailbox out of scope."""
+        self._tables.write(MAILBOXES, mailbox[0], [Write("delete", mailbox)])
+
+    def forget(self, mailbox: str) -> None:
+        """Drop leases, cursors and places of a mailbox; a run under way has lost its lease."""
+        keys = [row.key for row in self._tables.rows(STATE, mailbox)]
+        # Leases first: nobody goes on from a place that is about to go.
+        keys.sort(key=lambda key: not key.endswith("|0lease"))
+        for at in range(0, len(keys), GROUP):
+            self._tables.write(STATE, mailbox, [Write("delete", key) for key in keys[at : at + GROUP]])
+
     def note(self, row: MailboxRow, **changes: Any) -> MailboxRow:
-        """Change what is known of a mailbox: user, own, status, sentence, backfill, newest, not_before; no more."""
+        """Change what is known of a mailbox: owner, user, own, met, trouble, backfill, newest, not_before, off.
+
+        One that was removed meanwhile stays removed.
+        """
         changed = replace(row, **changes)
         if changed == row:
             return row
-        values = {name: json.dumps(value) if name == "own" else value for name, value in changes.items()}
-        self._tables.write(MAILBOXES, row.id[0], [Write("merge", row.id, values)])
+        values: dict[str, Value] = {name: value for name, value in changes.items() if name not in ("own", "trouble")}
+        if "own" in changes:
+            values["own"] = json.dumps(changes["own"])
+        if "trouble" in changes:
+            values |= trouble_values(changes["trouble"])
+
+        def attempt() -> None:
+            stored = self._tables.get(MAILBOXES, row.id[0], row.id)
+            if stored is not None:
+                self._tables.write(MAILBOXES, row.id[0], [Write("merge", row.id, values, stored.version)])
+
+        again(attempt)
         return changed
+
+    def troubled(self, row: MailboxRow, stream: Stream, trouble: Trouble, failed: bool = False) -> None:
+        """Note what keeps a stream from going on; `failed` counts one more failure in a row."""
+        if stream != "mail":
+            self.wants.troubled(row.id, stream, trouble, failed)
+            return
+        self.note(row, trouble=trouble)
+        if failed:
+            self.wants.troubled(row.id, stream, None, failed)
 
     # -- whom Microsoft told to wait
 
@@ -164,63 +185,14 @@ class State:
         """Before when nothing is asked of this connection, by its own wait or the app's; at most 5 seconds old."""
         return self._waits.until(connection)
 
-    # -- what is wanted
-
-    def want(self, mailbox: str, stream: Stream) -> None:
-        """Say that there is something to do; `fanout` or the run under way picks it up."""
-        again(lambda: self._change(mailbox, stream, lambda before: {"count": before.count + 1}))
-
-    def wanted(self, mailbox: str, stream: Stream) -> Want:
-        """What is wanted of a stream: note its count before a run, hand it to `served` after."""
-        row = self._tables.get(WANTED, mailbox[0], f"{mailbox}|{stream}")
-        return _want(row) if row else Want(mailbox, stream)
-
-    def served(self, mailbox: str, stream: Stream, count: int) -> None:
-        """All that was wanted up to `count` is done. Only the holder of the lease says so."""
-        self._tables.write(WANTED, mailbox[0], [Write("merge", f"{mailbox}|{stream}", {"served": count})])
-
-    def failed(self, mailbox: str, stream: Stream) -> None:
-        """A run of this stream failed once more."""
-        again(lambda: self._change(mailbox, stream, lambda before: {"failures": before.failures + 1}))
-
-    def mended(self, mailbox: str, stream: Stream) -> None:
-        """It no longer fails."""
-        again(lambda: self._change(mailbox, stream, lambda _: {"failures": 0}))
-
-    def wants(self) -> Iterator[Want]:
-        """Everything that was ever wanted, open or served."""
-        return (_want(row) for row in self._tables.scan(WANTED))
-
-    def ticket(self, mailbox: str, stream: Stream, wait: float = 0) -> int:
-        """The ticket of a job about to be queued for all that is wanted; older jobs of the stream are obsolete with it.
-
-        With `wait` nothing is to be asked for so many seconds.
-        """
-        now = self._clock()
-
-        def change(before: Want) -> dict[str, Value]:
-            values: dict[str, Value] = {"asked": before.count, "ticket": before.ticket + 1, "queued": now}
-            return values | ({"not_before": now + timedelta(seconds=wait)} if wait else {})
-
-        return again(lambda: self._change(mailbox, stream, change)).ticket + 1
-
-    def _change(self, mailbox: str, stream: Stream, change: Callable[[Want], dict[str, Value]]) -> Want:
-        """Write what `change` makes of a want over exactly what was read; returns what was read."""
-        row = self._tables.get(WANTED, mailbox[0], f"{mailbox}|{stream}")
-        before = _want(row) if row else Want(mailbox, stream)
-        key, values = f"{mailbox}|{stream}", change(before)
-        write = Write("merge", key, values, row.version) if row else Write("insert", key, values)
-        self._tables.write(WANTED, mailbox[0], [write])
-        return before
-
     # -- lease, cursor, places
 
     def open(self, mailbox: str, stream: Stream) -> Opened | None:
         """Take the lease and read what is remembered under it; None while somebody else holds it."""
-        rows = list(self._tables.rows(STATE, mailbox, f"{stream}|", f"{stream}|~"))
+        found = list(self._tables.rows(STATE, mailbox, f"{stream}|", f"{stream}|~"))
         now = self._clock()
-        held = next((row for row in rows if row.key == f"{stream}|0lease"), None)
-        if held is not None and _moment(held.values["until"]) > now:
+        held = next((row for row in found if row.key == f"{stream}|0lease"), None)
+        if held is not None and rows.moment(held, "until") > now:
             return None
         number = int(str(held.values["number"])) + 1 if held else 1
         key, until = f"{stream}|0lease", now + LEASE
@@ -231,7 +203,7 @@ class State:
         except (Stale, Exists):
             return None
         lease = Lease(mailbox, stream, number, until, version)
-        return Opened(lease, *_remembered(stream, rows))
+        return Opened(lease, *_remembered(stream, found))
 
     def save(
         self,
@@ -254,7 +226,7 @@ class State:
     def leased_until(self, mailbox: str, stream: Stream) -> datetime | None:
         """When the last lease of this stream ended or will end; None where there never was one."""
         row = self._tables.get(STATE, mailbox, f"{stream}|0lease")
-        return _moment(row.values["until"]) if row else None
+        return rows.moment(row, "until") if row else None
 
     def look(self, mailbox: str, stream: Stream) -> tuple[Mapping[str, Any], tuple[Place, ...]]:
         """Cursor and places of a stream, without its lease."""
@@ -284,90 +256,47 @@ class State:
     def last_tick(self) -> datetime | None:
         """When `fanout` last looked."""
         row = self._tables.get(STATE, "tick", "last")
-        return _moment(row.values["at"]) if row else None
+        return rows.moment(row, "at") if row else None
 
     def ticked(self, at: datetime) -> None:
         """Remember when `fanout` looked."""
         self._tables.write(STATE, "tick", [Write("replace", "last", {"at": at})])
 
 
-def again(attempt: Callable[[], Result], tries: int = 20) -> Result:
-    """Do something optimistic until nobody was quicker; raises the last Stale or Exists."""
-    for _ in range(tries - 1):
-        try:
-            return attempt()
-        except (Stale, Exists):
-            continue
-    return attempt()
-
-
-def _remembered(stream: Stream, rows: Sequence[Row]) -> tuple[Mapping[str, Any], tuple[Place, ...]]:
-    cursor = next((_json(row) for row in rows if row.key == f"{stream}|1cursor"), {})
-    return cursor, tuple(_place(row) for row in rows if row.key.startswith(f"{stream}|2folder|"))
-
-
-def _moment(value: Value) -> datetime:
-    if not isinstance(value, datetime):
-        raise TypeError("a time was expected in this row")
-    return value
-
-
-def _text(row: Row, name: str) -> str:
-    return str(row.values.get(name, ""))
-
-
-def _number(row: Row, name: str) -> int:
-    return int(str(row.values.get(name, 0)))
+def _remembered(stream: Stream, found: Sequence[Row]) -> tuple[Mapping[str, Any], tuple[Place, ...]]:
+    cursor = next((_json(row) for row in found if row.key == f"{stream}|1cursor"), {})
+    return cursor, tuple(_place(row) for row in found if row.key.startswith(f"{stream}|2folder|"))
 
 
 def _json(row: Row) -> Mapping[str, Any]:
-    read: Mapping[str, Any] = json.loads(_text(row, "json"))
+    read: Mapping[str, Any] = rows.parsed(row, "json")
     return read
 
 
 def _mailbox(row: Row) -> MailboxRow:
     return MailboxRow(
         id=row.key,
-        connection=_text(row, "connection"),
-        address=_text(row, "address"),
-        owner=_text(row, "owner"),
-        user=_text(row, "user"),
-        own=tuple(json.loads(_text(row, "own") or "[]")),
-        status=_text(row, "status"),
-        sentence=_text(row, "sentence"),
-        backfill=_text(row, "backfill"),
-        newest=_text(row, "newest"),
-        not_before=_moment(row.values["not_before"]) if "not_before" in row.values else None,
+        connection=rows.text(row, "connection"),
+        address=rows.text(row, "address"),
+        owner=rows.text(row, "owner"),
+        user=rows.text(row, "user"),
+        own=tuple(rows.parsed(row, "own") or ()),
+        met=bool(row.values.get("met")),
+        trouble=trouble_of(row),
+        backfill=rows.text(row, "backfill"),
+        newest=rows.text(row, "newest"),
+        not_before=rows.moment_or_none(row, "not_before"),
+        off=bool(row.values.get("off")),
     )
-
-
-def _want(row: Row) -> Want:
-    mailbox, _, stream = row.key.partition("|")
-    return Want(
-        mailbox,
-        stream,  # type: ignore[arg-type]  # written here alone
-        _number(row, "count"),
-        _number(row, "served"),
-        _number(row, "asked"),
-        _number(row, "ticket"),
-        _time(row, "queued"),
-        _time(row, "not_before"),
-        _number(row, "failures"),
-    )
-
-
-def _time(row: Row, name: str) -> datetime | None:
-    value = row.values.get(name)
-    return value if isinstance(value, datetime) else None
 
 
 def _place(row: Row) -> Place:
     return Place(
-        _text(row, "folder"),
-        _text(row, "parent"),
+        rows.text(row, "folder"),
+        rows.text(row, "parent"),
         bool(row.values.get("skipped")),
-        _text(row, "link"),
-        _text(row, "next"),
+        rows.text(row, "link"),
+        rows.text(row, "next"),
         bool(row.values.get("hidden")),
     )
 

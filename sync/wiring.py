@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter
 
 from sync import storage
 from sync.crm.builtin import Builtin
-from sync.errors import NeedsPerson, Retry
+from sync.errors import ConnectionGone, NeedsPerson, Retry
 from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
@@ -132,8 +132,8 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
     return Site(made, crm, settings, close)
 
 
-def _connection_gone() -> NeedsPerson:
-    return NeedsPerson("This mailbox belongs to a connection that is gone.", "Remove the mailbox, or reconnect.")
+def _connection_gone() -> ConnectionGone:
+    return ConnectionGone("This mailbox belongs to a connection that is gone.", "Remove the mailbox, or reconnect.")
 
 
 def _policy(settings: Settings) -> Policy:

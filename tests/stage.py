@@ -10,7 +10,7 @@ from dev.memory import ManualClock, MemoryBlobs, MemoryQueue, MemoryTables
 from dev.tenant import Tenant
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.faults import Switches
-from sync import capture, fanout, history, jobs, poll
+from sync import capture, fanout, history, jobs, mailboxes, poll
 from sync.crm.builtin import Builtin
 from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.gates import Gates
@@ -24,6 +24,7 @@ from sync.policy import MatchingPolicy, Policy
 from sync.ports import Blobs, Queue, Tables
 from sync.rounds import Rounds
 from sync.state import State
+from sync.status import Shown
 from sync.world import World
 from tests.builders import KEYS, NOON
 
@@ -114,6 +115,11 @@ class Stage:
         """A client's mail arrives, from Rosa to the mailbox unless said otherwise."""
         given = {"author": ROSA, "to": (to,), "subject": "Review", "body": "<p>Dear Ada</p>", **fields}
         return self.tenant.user(to).deliver(**given)
+
+    def status(self, address: str = ADA) -> Shown:
+        """How a mailbox stands, as a person reads it."""
+        row = next(row for row in self.world.state.mailboxes() if row.address == address)
+        return mailboxes.status(self.world, row)
 
     def work(self, world: World | None = None) -> int:
         """Do all jobs that are visible now, as the host would; returns how many."""

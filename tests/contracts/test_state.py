@@ -13,7 +13,7 @@ import pytest
 from dev.memory import ManualClock
 from sync.errors import LeaseLost
 from sync.log import Log
-from sync.model import Run, RunItem
+from sync.model import Run, RunItem, Trouble
 from sync.ports import Row, Tables, Write
 from sync.state import LEASE, Place, State
 from tests.builders import KEYS, NOON
@@ -63,7 +63,7 @@ def test_a_mailbox_is_in_scope_once_whatever_the_letter_case(state, box):
 
 
 def test_a_mailbox_that_is_added_is_wanted(state, box):
-    (want,) = state.wants()
+    (want,) = state.wants.all()
 
     assert (want.mailbox, want.stream, want.open) == (box, "mail", True)
 
@@ -95,12 +95,13 @@ def test_some_mailboxes_are_read_by_one_request_for_each_partition_they_lie_in(s
 
 
 def test_a_note_changes_what_it_names_and_nothing_else(state, box):
-    row = state.note(state.mailbox(box), user="guid", own=("a@b.example",), status="connected")
+    row = state.note(state.mailbox(box), user="guid", own=("a@b.example",), met=True)
 
-    state.note(row, status="blocked", sentence="Why.")
+    state.note(row, trouble=Trouble("blocked", "person", "Why."))
 
     found = state.mailbox(box)
-    assert (found.user, found.own, found.status, found.sentence) == ("guid", ("a@b.example",), "blocked", "Why.")
+    assert (found.user, found.own, found.met) == ("guid", ("a@b.example",), True)
+    assert found.trouble == Trouble("blocked", "person", "Why.")
 
 
 def test_only_one_of_many_gets_the_lease(state, box):
@@ -187,26 +188,26 @@ def test_a_clock_that_lags_does_not_let_the_old_holder_write(state, storage, box
 
 def test_no_wish_is_lost_when_many_wish_at_once(state, box):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: state.want(box, "mail"), range(8)))
+        list(pool.map(lambda _: state.wants.want(box, "mail"), range(8)))
 
-    assert state.wanted(box, "mail").count == 9
+    assert state.wants.wanted(box, "mail").count == 9
 
 
 def test_what_is_wanted_during_a_run_stays_wanted(state, box):
-    noted = state.wanted(box, "mail").count
-    state.want(box, "mail")
-    state.served(box, "mail", noted)
+    noted = state.wants.wanted(box, "mail").count
+    state.wants.want(box, "mail")
+    state.wants.served(box, "mail", noted)
 
-    (want,) = state.wants()
+    (want,) = state.wants.all()
     assert want.open
 
 
 def test_a_ticket_says_which_job_is_the_newest_and_what_it_goes_for(state, box, now):
-    first = state.ticket(box, "mail")
-    state.want(box, "mail")
-    second = state.ticket(box, "mail", wait=60)
+    first = state.wants.ticket(box, "mail")
+    state.wants.want(box, "mail")
+    second = state.wants.ticket(box, "mail", wait=60)
 
-    want = state.wanted(box, "mail")
+    want = state.wants.wanted(box, "mail")
     assert (first, second, want.ticket) == (1, 2, 2)
     assert (want.count, want.asked, want.queued) == (2, 2, now())
     assert want.not_before == now() + timedelta(seconds=60)
@@ -214,21 +215,21 @@ def test_a_ticket_says_which_job_is_the_newest_and_what_it_goes_for(state, box, 
 
 def test_many_tickets_at_once_are_all_different(state, box):
     with ThreadPoolExecutor(4) as pool:
-        tickets = list(pool.map(lambda _: state.ticket(box, "mail"), range(8)))
+        tickets = list(pool.map(lambda _: state.wants.ticket(box, "mail"), range(8)))
 
     assert sorted(tickets) == list(range(1, 9))
 
 
 def test_a_stream_that_was_never_wanted_has_tickets_too(state):
-    assert state.ticket("f" * 32, "mail-backfill") == 1
-    assert not state.wanted("f" * 32, "mail-backfill").open
+    assert state.wants.ticket("f" * 32, "mail-backfill") == 1
+    assert not state.wants.wanted("f" * 32, "mail-backfill").open
 
 
 # -- whom Microsoft told to wait
 
 
 def test_a_mailboxs_wait_stands_in_its_own_row_and_touches_nothing_else_of_it(state, box, now):
-    row = state.note(state.mailbox(box), status="connected", user="guid")
+    row = state.note(state.mailbox(box), met=True, user="guid")
 
     state.wait("mailbox", row, now() + timedelta(seconds=77))
 
@@ -328,11 +329,11 @@ def test_when_a_lease_ended_is_remembered(state, box, now):
 def test_a_mailbox_whose_adding_broke_off_is_wanted_when_it_is_added_again(state, storage):
     row = state.add_mailbox("tenant", "ben@firm.example")
     storage.tables.write("AccordWanted", row.id[0], [Write("delete", f"{row.id}|mail")])
-    state.served(row.id, "mail", 0)
+    state.wants.served(row.id, "mail", 0)
 
     state.add_mailbox("tenant", "ben@firm.example")
 
-    assert state.wanted(row.id, "mail").open
+    assert state.wants.wanted(row.id, "mail").open
 
 
 def test_the_last_tick_is_remembered(state, now):

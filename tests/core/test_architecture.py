@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/merge.py",
             "sync/pace.py",
             "sync/pairing.py",
+            "sync/status.py",
             "sync/kinds/*.py",
             "sync/graph/__init__.py",
             "sync/graph/answers.py",
@@ -50,7 +51,16 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("ports", ("sync/ports.py",)),
     # Pure as well, and written in the words of the ports: rows and groups of rows.
-    ("rows", ("sync/storage/groups.py", "sync/crm/records.py", "sync/crm/removal.py", "sync/crm/timeline.py")),
+    (
+        "rows",
+        (
+            "sync/rows.py",
+            "sync/storage/groups.py",
+            "sync/crm/records.py",
+            "sync/crm/removal.py",
+            "sync/crm/timeline.py",
+        ),
+    ),
     (
         "work",
         (
@@ -71,8 +81,10 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/page.py",
             "sync/poll.py",
             "sync/run.py",
+            "sync/mailboxes.py",
             "sync/state.py",
             "sync/waits.py",
+            "sync/wants.py",
             "sync/work.py",
             "sync/world.py",
         ),

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.fanout import due, polled, shared, wanted
+from sync.model import Trouble, Want
 from sync.policy import Policy, SchedulePolicy
-from sync.state import Want
 from tests.builders import NOON, a_mailbox
 
 MINUTE = timedelta(minutes=1)
@@ -69,7 +69,7 @@ def test_a_mailbox_that_was_told_to_wait_gets_no_job_of_any_stream_before_its_ti
 
 
 def test_a_mailbox_that_waits_for_a_person_is_tried_once_an_hour():
-    blocked = {ADA.id: a_mailbox(status="blocked")}
+    blocked = {ADA.id: a_mailbox(trouble=Trouble("blocked", "access", "No."))}
 
     assert len(polls(blocked)) == 24
     assert wanted(NOON, blocked, [a_want(queued=NOON - 30 * MINUTE)]) == []
@@ -112,7 +112,8 @@ def rounds_and_questions(box, policy, times):
     return rounds, light
 
 
-IDLE = a_mailbox(status="connected", newest=NOON.isoformat())
+WAITS = Trouble("waiting", "throttled", "Wait.")
+IDLE = a_mailbox(met=True, newest=NOON.isoformat())
 
 
 def test_an_idle_mailbox_is_asked_lightly_but_for_a_full_round_every_six_hours():
@@ -123,7 +124,7 @@ def test_an_idle_mailbox_is_asked_lightly_but_for_a_full_round_every_six_hours()
     assert len(rounds) + len(light) == 24 * 6
 
 
-@pytest.mark.parametrize("change", [{"newest": ""}, {"status": "waiting"}, {"status": "new"}])
+@pytest.mark.parametrize("change", [{"newest": ""}, {"trouble": WAITS}, {"met": False}])
 def test_a_mailbox_of_which_not_all_is_known_gets_full_rounds_only(change):
     rounds, light = rounds_and_questions(replace(IDLE, **change), EVERY_TEN, A_DAY)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.idle import MARGIN, asleep, changed_since, newest, shards, waits
+from sync.model import Trouble
 from tests.builders import KEYS, NOON, a_mailbox
 
 SECOND = timedelta(seconds=1)
@@ -54,15 +55,17 @@ def test_it_is_asked_what_changed_from_the_second_after_the_newest_on():
 
 
 def test_only_a_mailbox_where_all_is_well_is_asleep():
-    known = {"status": "connected", "newest": SETTLED}
+    known = {"met": True, "newest": SETTLED}
+    troubles = [Trouble("waiting", "throttled", "Wait."), Trouble("blocked", "access", "No.")]
 
     assert asleep(a_mailbox(**known), NOON)
     assert not asleep(a_mailbox(**known | {"newest": ""}), NOON)
-    assert not any(asleep(a_mailbox(**known | {"status": one}), NOON) for one in ("new", "waiting", "blocked"))
+    assert not any(asleep(a_mailbox(**known | {"trouble": one}), NOON) for one in troubles)
+    assert not any(asleep(a_mailbox(**known | one), NOON) for one in ({"met": False}, {"off": True}))
 
 
 def test_a_mailbox_that_was_told_to_wait_is_not_asked_before():
-    told = a_mailbox(status="connected", newest=SETTLED, not_before=NOON)
+    told = a_mailbox(met=True, newest=SETTLED, not_before=NOON)
 
     assert waits(told, NOON - SECOND)
     assert not asleep(told, NOON - SECOND)

@@ -109,9 +109,9 @@ def test_each_function_does_its_work(worker, tenant):
     assert world.state.mailbox(row.id).backfill == "done"
 
     tenant.user("ada@firm.example").deliver(author="rosa@client.example", to=("ada@firm.example",), subject="Again")
-    before = world.state.wanted(row.id, "mail").ticket
+    before = world.state.wants.wanted(row.id, "mail").ticket
     worker.queue("poll_idle", job)
-    assert world.state.wanted(row.id, "mail").ticket == before + 1
+    assert world.state.wants.wanted(row.id, "mail").ticket == before + 1
 
     status, body = worker.http("http", f"http://localhost/api/crm/contacts/{key}/timeline", {"X-Api-Key": API_KEY})
     assert status == 200

@@ -97,7 +97,7 @@ MUTANTS = (
         rewritten(
             State,
             "open",
-            ('_moment(held.values["until"]) > now', "False"),
+            ('rows.moment(held, "until") > now', "False"),
             ('Write("replace", key, values, held.version) if held', 'Write("replace", key, values) if held'),
         ),
         r"live-zombie-before-\d+-AccordState",
@@ -164,7 +164,7 @@ MUTANTS = (
     ),
     Mutant(
         "the backfill is wanted before the start is over",
-        rewritten(capture, "live", ('world.state.want(row.id, "mail-backfill")', "pass")),
+        rewritten(capture, "live", ('world.state.wants.want(row.id, "mail-backfill")', "pass")),
         r"backfill-message-dropped-\d+-backfill-mail",
     ),
     Mutant(
@@ -188,16 +188,17 @@ MUTANTS = (
             "backfill",
             (
                 "        work.finish(cursor)",
-                "            world.state.served(row.id, 'mail-backfill', want.count)\n        work.finish(cursor)",
+                (
+                    "            world.state.wants.served(row.id, 'mail-backfill', want.count)\n"
+                    "        work.finish(cursor)"
+                ),
             ),
         ),
         r"backfill-crash-before-\d+-AccordRuns",
     ),
     Mutant(
         "a run that was overtaken cannot say that the backfill runs",
-        rewritten(
-            capture, "_meet", ('work.know(status="connected")', 'work.know(status="connected", backfill="running")')
-        ),
+        rewritten(capture, "_meet", ("work.know(met=True)", 'work.know(met=True, backfill="running")')),
         r"backfill-zombie-before-\d+-AccordMailboxes",
     ),
     Mutant(
@@ -210,7 +211,10 @@ MUTANTS = (
         rewritten(
             fanout,
             "polled",
-            ("        every = max(", "        if row.status == 'blocked':\n            continue\n        every = max("),
+            (
+                "        every = max(",
+                "        if row.blocked:\n            continue\n        every = max(",
+            ),
         ),
         r"live-403-at-\d+-delta-open",
     ),
@@ -237,7 +241,7 @@ MUTANTS = (
     ),
     Mutant(
         "the mailboxes are told of a round",
-        rewritten(history, "tell", ('        world.state.want(mailbox, "mail-history")', "        pass")),
+        rewritten(history, "tell", ('        world.state.wants.want(mailbox, "mail-history")', "        pass")),
         r"history-message-dropped-\d+-history-mail",
     ),
     Mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sync import mailboxes
 from sync.storage import QUEUES
 from tests.machines.cells import Cell
 from tests.machines.flows import Flow
@@ -71,8 +72,8 @@ def _happens(flow: Flow, stage: HostedStage) -> None:
 
 def _patience(stage: HostedStage, expected: Ending) -> None:
     """A mailbox that waits for a person, and should not, is tried again by the hour."""
-    rows = list(stage.world.state.mailboxes())
-    if any(row.status == "blocked" and expected.status[row.address][0] != "blocked" for row in rows):
+    now = {one.row.address: one.status.status for one in mailboxes.all_standings(stage.world)}
+    if any(status == "blocked" != expected.status[address][0] for address, status in now.items()):
         stage.clock.advance(HOUR)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from dev.tenant.exchange import Request
+from sync import mailboxes
 from sync.crm.records import read_attachments
 from sync.keys import BUCKETS
 from sync.progress import progress
@@ -136,7 +137,8 @@ def ending(stage: HostedStage) -> Ending:
             rows[f"file {name}"] = None if blob is None else blob.data
     world = stage.world
     status = {
-        row.address: (row.status, row.backfill, progress(world, row)["percent"]) for row in world.state.mailboxes()
+        one.row.address: (one.status.status, one.row.backfill, progress(world, one.row)["percent"])
+        for one in mailboxes.all_standings(world)
     }
     return Ending(records, status, frozenset(why for _, why in errors(stage) if "without an id" in why))
 

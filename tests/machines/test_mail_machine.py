@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from dev.tenant.faults import DAMAGE, Fault, Switches
+from sync import mailboxes
 from tests.machines.firm import ROOTS, Copy, Firm
 from tests.machines.play import QUIET
 from tests.machines.record import doubled, gaps
@@ -270,7 +271,7 @@ class MailMachine(RuleBasedStateMachine):
         stage = self.stage
         stage.tenant.faults.clear()
         stage.rested()
-        if any(row.status == "blocked" for row in stage.world.state.mailboxes()):
+        if any(one.status.status == "blocked" for one in mailboxes.all_standings(stage.world)):
             stage.clock.advance(HOUR)
         for _ in range(3):
             stage.cycle()
@@ -301,7 +302,7 @@ class MailMachine(RuleBasedStateMachine):
 
 def in_the_crm(stage: HostedStage) -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
     """Who stands beside which mail, and which mailbox has shown it; timelines say the same."""
-    mailboxes = {row.id: row.address for row in stage.world.state.mailboxes()}
+    names_of = {row.id: row.address for row in stage.world.state.mailboxes()}
     names: dict[str, str] = {}
     beside: dict[str, set[str]] = {}
     sightings: set[tuple[str, str]] = set()
@@ -314,7 +315,7 @@ def in_the_crm(stage: HostedStage) -> tuple[dict[str, set[str]], set[tuple[str, 
         elif rest[0] == "p":
             beside.setdefault(key, set()).add(str(row.values["name"]))
         elif rest[0] == "s":
-            sightings.add((key, mailboxes[rest[1]]))
+            sightings.add((key, names_of[rest[1]]))
     people = {key: name for name, key in KEYS.items()}
     shown: dict[str, set[str]] = {}
     for row in stage.tables.scan("CrmTimeline"):

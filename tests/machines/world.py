@@ -14,7 +14,7 @@ from dev.memory import MemoryQueue
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.exchange import Request
 from dev.tenant.faults import Switches
-from sync import fanout, jobs, poll
+from sync import fanout, jobs, mailboxes, poll
 from sync.errors import AccordError, TooLarge
 from sync.graph.session import ThreadSessions
 from sync.ports import Blobs, Row, Tables, Write
@@ -158,7 +158,7 @@ class HostedStage(Stage):
 
     `scope` are its mailboxes. `lost` says that the message of a killed worker never comes again. `bugs` are errors that
     nobody raised on purpose, `parked` the messages that were given up, `harm` what a worker wrote that had lost its
-    lease, `said` (while `listening`) the mailboxes that were in trouble and said why, or whose connection did.
+    lease, `said` (while `listening`) the mailboxes that were in trouble and said why.
     """
 
     def __init__(
@@ -330,10 +330,9 @@ class HostedStage(Stage):
         self.world, self._fresh, self._zombie = asleep, self.world, True
 
     def _listen(self) -> None:
-        for row in self.world.state.mailboxes():
-            waits = self.world.state.waits(row.connection)
-            if (row.status in ("blocked", "waiting", "failing") and row.sentence) or (waits and waits > self.clock()):
-                self.said.add(row.address)
+        for one in mailboxes.all_standings(self.world):
+            if one.status.status in ("blocked", "waiting", "failing") and one.status.sentence:
+                self.said.add(one.row.address)
 
     def _buried(self) -> None:
         self._taken = None

@@ -237,7 +237,7 @@ def test_a_folder_thrown_away_is_no_longer_followed_and_stops_nothing(stage):
     stage.settle()
 
     assert stage.timeline() == ["After that"]
-    assert stage.world.state.mailbox(next(stage.world.state.mailboxes()).id).status == "connected"
+    assert stage.status().status == "connected"
 
 
 def test_a_folder_moved_into_deleted_items_and_back_is_left_out_meanwhile(stage):

@@ -60,7 +60,7 @@ def capture(stage: Stage, when: str, *bad: Callable[[datetime], Any]) -> None:
     ordinary = {"An ordinary one before", "An ordinary one after", "An ordinary one, a round later"}
     row = stage.world.state.mailbox(next(stage.world.state.mailboxes()).id)
     assert ordinary <= set(stage.timeline())
-    assert (row.status, row.sentence) == ("connected", "")
+    assert (row.met, row.trouble) == (True, None)
 
 
 def captured(stage: Stage, when: str, **fields: Any) -> Mail:

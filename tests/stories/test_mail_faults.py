@@ -12,6 +12,7 @@ import pytest
 from dev.tenant.faults import Fault, Switches
 from sync import capture, fanout, jobs
 from sync.errors import BadJob, CursorGone, LeaseLost
+from sync.model import Trouble
 from tests.builders import NOON
 from tests.machines.world import HostedStage
 from tests.stage import ADA, Fuse, FusedQueue, FusedTables, Stage, Stopped, a_job
@@ -50,7 +51,7 @@ def test_one_refusal_anywhere_only_costs_time(stage, match, kind):
 
     assert stage.tenant.faults.fired
     assert stage.timeline() == ALL
-    assert next(stage.world.state.mailboxes()).status == "connected"
+    assert stage.status().status == "connected"
 
 
 def test_a_throttled_job_is_put_back_with_the_delay_graph_asked_for(stage):
@@ -64,7 +65,7 @@ def test_a_throttled_job_is_put_back_with_the_delay_graph_asked_for(stage):
     assert stage.queue.messages("sync-mail") == []
     stage.clock.advance(2)
     assert len(stage.queue.messages("sync-mail")) == 1
-    assert stage.world.state.mailbox(row.id).status == "waiting"
+    assert stage.status(row.address).status == "waiting"
 
 
 @pytest.mark.parametrize("kind", ["throttle", "not_found", "forbidden", "unavailable"])
@@ -238,7 +239,7 @@ def test_a_refused_token_is_replaced_once_without_anybody_noticing(stage):
     stage.settle()
 
     assert stage.timeline() == ["Review"]
-    assert next(stage.world.state.mailboxes()).status == "connected"
+    assert stage.status().status == "connected"
 
 
 def test_a_mailbox_that_may_not_be_read_tells_the_admin_at_once_and_goes_on_by_itself_later(stage):
@@ -248,16 +249,16 @@ def test_a_mailbox_that_may_not_be_read_tells_the_admin_at_once_and_goes_on_by_i
 
     stage.settle(ticks=1)
 
-    blocked = stage.world.state.mailbox(row.id)
+    blocked = stage.status(row.address)
     assert stage.tenant.faults.fired
-    assert blocked.status == "blocked"
-    assert "Grant the app Mail.Read" in blocked.sentence
+    assert (blocked.status, blocked.title) == ("blocked", "Access denied")
+    assert "Grant the app Mail.Read" in blocked.remedy
 
     stage.tenant.faults.clear()
     stage.clock.advance(HOUR)
     stage.settle(ticks=4)
     assert stage.timeline() == ALL
-    assert stage.world.state.mailbox(row.id).status == "connected"
+    assert stage.status(row.address).status == "connected"
 
 
 def test_a_mailbox_that_does_not_exist_is_named_with_a_remedy(stage):
@@ -265,8 +266,8 @@ def test_a_mailbox_that_does_not_exist_is_named_with_a_remedy(stage):
 
     stage.settle(ticks=1)
 
-    assert stage.world.state.mailbox(row.id).status == "blocked"
-    assert "Check the spelling" in stage.world.state.mailbox(row.id).sentence
+    assert stage.status(row.address).status == "blocked"
+    assert "Check the spelling" in stage.status(row.address).remedy
 
 
 def test_a_fault_in_one_mailbox_changes_nothing_in_another(stage):
@@ -375,13 +376,13 @@ def test_what_fails_four_times_in_a_row_is_tried_by_the_hour_and_as_before_once_
     failing = stage.world.state.mailbox(row.id)
     stage.tenant.faults.clear()
     given_up_in_an_hour()
-    mended = stage.world.state.wanted(row.id, "mail").failures
+    mended = stage.world.state.wants.wanted(row.id, "mail").failures
     stage.mail(subject="Next")
     stage.cycle()
     stage.close()
 
     assert again == 1
-    assert (failing.status, "refused" in failing.sentence) == ("failing", True)
+    assert (failing.trouble.status, "refused" in failing.trouble.sentence) == ("failing", True)
     assert mended == 0
     assert stage.timeline() == ["Next", "Review"]
 
@@ -408,7 +409,7 @@ def test_a_poison_message_of_any_make_ends_in_the_log(stage, text):
 
 def test_a_job_that_failed_for_good_is_logged_with_its_last_reason(stage):
     row = stage.add()
-    stage.world.state.note(row, status="failing", sentence="The last reason.")
+    stage.world.state.note(row, trouble=Trouble("failing", "error", "The last reason."))
 
     jobs.poisoned(stage.world, "sync-mail", a_job(row).to_json())
 
@@ -425,8 +426,8 @@ def test_a_bug_rises_to_the_host_and_leaves_its_class_but_no_content(stage):
     with pytest.raises(ZeroDivisionError):
         jobs.work(stage.world, "sync-mail", a_job(row).to_json(), broken)
 
-    assert "ZeroDivisionError" in stage.world.state.mailbox(row.id).sentence
-    assert "secret" not in stage.world.state.mailbox(row.id).sentence
+    assert "ZeroDivisionError" in stage.world.state.mailbox(row.id).trouble.sentence
+    assert "secret" not in stage.world.state.mailbox(row.id).trouble.sentence
 
 
 @pytest.mark.parametrize("change", [{"connection": "another-tenant"}, {"subjects": ("f" * 32,)}])

@@ -62,7 +62,7 @@ def test_a_link_to_another_host_is_refused_before_it_is_remembered(stage):
     stage.cycle()
 
     assert stage.timeline() == ["after it", "old"]
-    assert stage.world.state.mailbox(row.id).status == "connected"
+    assert stage.world.state.mailbox(row.id).trouble is None
 
 
 def test_a_backfill_that_died_at_its_end_is_ended_by_the_next(stage):

@@ -153,7 +153,7 @@ def test_a_message_that_is_never_given_does_not_hold_up_the_history_for_ever(sta
     outcomes = [item.outcome for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
     assert stage.timeline("Otto") == EXPECTED
     assert outcomes.count("error") == 1
-    assert not any(want.open for want in stage.world.state.wants())
+    assert not any(want.open for want in stage.world.state.wants.all())
 
 
 def test_while_the_backfill_is_paused_no_history_is_fetched(stage):
@@ -196,7 +196,7 @@ def test_rounds_that_come_while_mailboxes_are_told_are_told_to_all(stage, monkey
         stage.settle(ticks=1)
     stage.settle(ticks=6)
 
-    told = [want.count for want in stage.world.state.wants() if want.stream == "mail-history"]
+    told = [want.count for want in stage.world.state.wants.all() if want.stream == "mail-history"]
     assert len(told) == 2
     assert min(told) >= max(told) - 1
 
@@ -361,7 +361,7 @@ def test_many_mailboxes_are_told_some_with_each_tick(stage, monkeypatch):
 
     stage.crm.save_contact("Otto", [OTTO])
     stage.settle(ticks=3)
-    half = sum(want.stream == "mail-history" for want in stage.world.state.wants())
+    half = sum(want.stream == "mail-history" for want in stage.world.state.wants.all())
     stage.settle(ticks=2)
 
     assert half == 1
@@ -374,7 +374,7 @@ def test_telling_goes_on_with_the_ticks_between_two_looks_at_the_crm(stage, monk
     stage.crm.save_contact("Otto", [OTTO])
 
     def told() -> int:
-        return sum(want.stream == "mail-history" for want in stage.world.state.wants())
+        return sum(want.stream == "mail-history" for want in stage.world.state.wants.all())
 
     while not told():
         stage.clock.advance(60)

@@ -14,7 +14,7 @@ from dev.tenant.faults import Fault, Switches
 from sync import fanout, jobs, poll
 from sync.errors import BadJob, CursorGone
 from sync.idle import asleep
-from sync.model import Job, MailboxRow, MailPage
+from sync.model import Job, MailboxRow, MailPage, Trouble
 from sync.ports import Mailbox, Write
 from tests.builders import NOON
 from tests.stage import ADA, BEN, CountingTables, Fuse, FusedQueue, FusedTables, Stage, Stopped
@@ -74,8 +74,8 @@ def test_a_thousand_idle_mailboxes_of_one_tick_are_twenty_messages():
     state = stage.world.state
     for number in range(1000):
         row = state.add_mailbox("tenant", f"box{number}@firm.example")
-        state.note(row, status="connected", newest=NOON.isoformat())
-        state.served(row.id, "mail", 1)
+        state.note(row, met=True, newest=NOON.isoformat())
+        state.wants.served(row.id, "mail", 1)
     stage.clock.advance(301)
     full = {row.id for row in state.mailboxes() if fanout.due(row.id, NOON, stage.clock(), fanout.FULL_ROUND)}
 
@@ -234,7 +234,7 @@ def test_a_mailbox_that_may_not_be_read_any_more_says_so_and_the_others_are_aske
 
     stage.settle(ticks=1)
 
-    assert sorted(now(stage, row).status for row in rows) == ["blocked", "connected"]
+    assert sorted(stage.status(row.address).status for row in rows) == ["blocked", "connected"]
 
 
 @pytest.mark.parametrize("kind", ["gateway_timeout", "bad_request", "not_found"])
@@ -272,7 +272,7 @@ def test_a_batch_that_is_refused_goes_back_with_its_delay_and_is_asked_again(sta
     while stage.work():
         pass
     assert stage.timeline() == ["Review"]
-    assert all(now(stage, row).status == "connected" for row in rows)
+    assert all(stage.status(row.address).status == "connected" for row in rows)
 
 
 def test_while_all_light_calls_have_to_wait_none_is_made_and_messages_do_not_pile_up(stage):
@@ -339,14 +339,14 @@ def test_a_shard_delivered_twice_brings_one_record_and_one_round(stage):
 
 def test_a_shard_that_comes_late_asks_nothing_of_a_mailbox_that_is_not_idle_any_more(stage):
     ada, ben = settled(stage, ADA, BEN)
-    stage.world.state.note(ada, status="blocked", sentence="Somebody must act.")
+    stage.world.state.note(ada, trouble=Trouble("blocked", "person", "Somebody must act."))
     stage.world.state.note(ben, newest="")
     before = stage.tenant.counts()["calls"]
 
     poll.poll_idle(stage.world, a_shard(ada, ben))
 
     assert stage.tenant.counts()["calls"] == before
-    assert now(stage, ada).status == "blocked"
+    assert stage.status(ada.address).status == "blocked"
 
 
 def test_a_mailbox_removed_from_scope_is_dropped_with_a_line_and_the_others_are_asked(stage, caplog):

@@ -74,7 +74,7 @@ def old_mail(stage: Stage, to: str = ADA, mails: int = 5) -> None:
 def test_a_backfill_that_is_refused_keeps_the_live_mail_of_its_mailbox_quiet_and_no_other_mailbox(stage):
     ada, ben = stage.add(ADA), stage.add(BEN)
     stage.settle()
-    stage.world.state.want(ada.id, "mail-backfill")
+    stage.world.state.wants.want(ada.id, "mail-backfill")
     opened = stage.world.state.open(ada.id, "mail-backfill")
     stage.world.state.save(opened.lease, {**opened.cursor, "done": False}, release=True)
     stage.tenant.faults.add(Fault(match=r"/messages\?", kind="throttle", after=900))
@@ -351,7 +351,7 @@ def test_a_storm_of_refusals_is_waited_out_without_one_call_too_early_and_nothin
     assert refused > 20
     assert watch.early == []
     assert sorted(timeline) == sorted(old + new)
-    assert {(row.status, row.backfill) for row in rows} == {("connected", "done")}
+    assert {(row.met, row.trouble, row.backfill) for row in rows} == {(True, None, "done")}
 
 
 # -- the token, and the storage
@@ -375,7 +375,7 @@ def test_a_token_revoked_in_the_middle_of_a_run_costs_one_more_sign_in_and_nothi
     assert revoked
     assert stage.tenant.counts()["token_calls"] == before + 2
     assert len(stage.timeline()) == 5
-    assert stage.world.state.mailbox(next(stage.world.state.mailboxes()).id).status == "connected"
+    assert stage.status().status == "connected"
     assert all(run.errors == 0 and not run.sentence for run in stage.world.log.runs())
 
 

@@ -11,7 +11,8 @@ from dev.firm import Firm
 from dev.mailfiles import firm_of
 from sync.policy import MailPolicy, MatchingPolicy, Policy
 from sync.ports import Write
-from sync.state import STATE, WANTED
+from sync.state import STATE
+from sync.wants import TABLE as WANTED
 from tests.realmail import REAL_MAIL, needs_real_mail
 from tests.stage import CountingTables, Stage
 
