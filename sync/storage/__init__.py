@@ -19,6 +19,7 @@ TABLES = (
     "AccordExclusions",
     "AccordRuns",
     "AccordRunItems",
+    "AccordRetries",
     "CrmRecords",
     "CrmTimeline",
     "CrmAddresses",
