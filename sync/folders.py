@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -138,6 +139,11 @@ def _lost(work: Work, place: Place, lost: AccordError, listed: bool = True) -> N
 
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
+    with ExitStack() as counting:
+        return _pages(work, cursor, place, counting)
+
+
+def _pages(work: Work, cursor: Mapping[str, Any], place: Place, counting: ExitStack) -> bool:
     seen: set[str] = set()
     while True:
         if work.late():
@@ -147,6 +153,9 @@ def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
         except CursorGone:
             if place.folder in work.opened:
                 raise
+            if place.link:
+                # A whole round has shown this folder before: what it lists again is no news (I5).
+                counting.enter_context(work.tally.only_news())
             place = _open(work, cursor, place)
             work.save(places=[place])
         else:

@@ -306,6 +306,8 @@ def in_the_crm(stage: HostedStage) -> tuple[dict[str, set[str]], set[tuple[str, 
     names: dict[str, str] = {}
     beside: dict[str, set[str]] = {}
     sightings: set[tuple[str, str]] = set()
+    people = {key: name for name, key in KEYS.items()}
+    for_whom: set[tuple[str, ...]] = set()
     for row in stage.tables.scan("CrmRecords"):
         if not row.key.startswith("r|m"):
             continue
@@ -314,15 +316,18 @@ def in_the_crm(stage: HostedStage) -> tuple[dict[str, set[str]], set[tuple[str, 
             names[key] = str(row.values["message_id"])
         elif rest[0] == "p":
             beside.setdefault(key, set()).add(str(row.values["name"]))
+            if rest[1] in people:
+                for_whom.add((key, *rest[1:]))
         elif rest[0] == "s":
             sightings.add((key, names_of[rest[1]]))
-    people = {key: name for name, key in KEYS.items()}
     shown: dict[str, set[str]] = {}
+    shown_to: set[tuple[str, ...]] = set()
     for row in stage.tables.scan("CrmTimeline"):
-        person, _, key, *_ = row.key.split("|")
+        person, _, key, *only = row.key.split("|")
         if person in people:  # and no conversation
             shown.setdefault(key, set()).add(people[person])
-    assert shown == beside
+            shown_to.add((key, person, *only))
+    assert (shown, shown_to) == (beside, for_whom)
     return {names[key]: who for key, who in beside.items()}, {(names[key], box) for key, box in sightings}
 
 
