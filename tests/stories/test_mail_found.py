@@ -119,6 +119,22 @@ def test_a_folder_that_is_gone_when_it_is_opened_leaves_no_error(stage):
     assert sum(run.errors for run in stage.world.log.runs()) == 0
 
 
+def test_where_a_folders_changes_are_never_to_be_had_each_mail_comes_a_round_later_and_nothing_is_lost(stage):
+    """404 may mean that somebody threw the folder away: the next round lists all folders and opens it anew."""
+    stage.cycle()
+    stage.tenant.faults.add(Fault(r"messages/delta\?.*deltatoken", "not_found", times=None))
+
+    came: list[list[str]] = []
+    for number in range(3):
+        stage.mail(subject=str(number))
+        for _ in range(2):
+            stage.cycle()
+            came.append(stage.timeline())
+
+    assert came[1::2] == [["0", "old"], ["1", "0", "old"], ["2", "1", "0", "old"]]
+    assert (stage.status().status, sum(run.errors for run in stage.world.log.runs())) == ("connected", 0)
+
+
 def counts(stage: HostedStage) -> dict[str, object]:
     """What the mailbox has counted so far."""
     known = progress(stage.world, next(stage.world.state.mailboxes()))
