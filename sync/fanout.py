@@ -100,7 +100,7 @@ def wanted(now: datetime, mailboxes: Mapping[str, MailboxRow], wants: Iterable[W
     """What is wanted and has no job on its way: none was queued since, or it got lost. Pure."""
     found: list[tuple[Want, MailboxRow]] = []
     opened = [want for want in wants if want.open]
-    line = Counter(want.stream for want in opened if want.queued is not None)
+    line = Counter(want.stream for want in opened if want.queued is not None and want.count <= want.asked)
     for want in opened:
         row = mailboxes.get(want.mailbox)
         if row is None or waiting(want, now) or waits(row, now):
