@@ -19,13 +19,15 @@ logger = logging.getLogger("accord")
 
 
 def purge(world: World) -> int:
-    """Remove the mails that matched nobody and whose time is over (D13), old rounds of new addresses, and old runs.
+    """Remove the mails that matched nobody and whose time is over (D13), old rounds of new addresses, old entries of
+    the audit, and old runs.
 
     Returns how many mails went. What one run does not reach, the next one does.
     """
     world.rounds.forget(world.clock())
     _purge_runs(world)
     started = world.clock()
+    world.audit.forget(started)
     removed = world.crm.purge(started, MOST, lambda: world.clock() - started < ENOUGH)
     if removed:
         logger.info("purge removed=%d", removed)

@@ -12,6 +12,7 @@ from dev.firm import Attachment
 from dev.tenant.faults import Fault
 from sync import fanout, jobs, mailboxes, mend, poll, progress, retention, retry
 from sync.errors import BadItem
+from sync.lists import FIRM as FIRM_LIST
 from sync.model import Run, RunItem
 from sync.policy import LogPolicy
 from sync.retries import Asked
@@ -158,9 +159,7 @@ def test_a_mail_that_is_gone_says_so(stage: Stage) -> None:
 def test_todays_rules_decide(stage: Stage) -> None:
     in_scope(stage)
     error = unreadable(stage)
-    stage.policy = stage.policy.model_copy(
-        update={"matching": stage.policy.matching.model_copy(update={"exclusions": ("rosa@client.example",)})}
-    )
+    stage.world.exclusions.exclude(FIRM_LIST, "rosa@client.example")
 
     retry.item(stage.world, error[0].id, error[1].number)
     stage.settle()
