@@ -15,7 +15,7 @@ from sync.content import readable
 from sync.errors import NeedsPerson, Retry, Throttled, Unavailable
 from sync.keys import Keys, fold
 from sync.mailclass import classify
-from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, Relation, RunItem
+from sync.model import Body, Broken, Envelope, Kept, Known, MailPage, MailRecord, Relation, RunItem
 from sync.work import PATIENT, Work, rules_of
 
 # Records are stored when this many characters wait, so that a worker's memory stays small.
@@ -43,14 +43,16 @@ def capture(
     is with a page that comes again. Whoever has become a contact since is put beside a known mail.
     """
     work.tally.met((), len(page.broken))
-    work.tally.items += [RunItem(one.name, "error", one.sentence) for one in page.broken]
+    for broken in page.broken:
+        work.tally.fail(broken.name, broken.sentence)
     kept = _decide(work, page.items, skipped, oldest)
     joined: list[MailRecord] = []
     shown = len(kept)
-    if kept and (known or work.again):
+    if kept and (known or work.again) and not work.retrying:
         kept, joined = _news(work, kept)
     refused, answered = _read(work, kept, joined)
-    _weigh(work, kept, refused, answered + shown - len(kept))
+    # Whoever does a message again has just been given others: what is refused now is this message alone.
+    _weigh(work, kept, refused, answered + shown - len(kept) + work.retrying)
 
 
 def _read(
@@ -100,14 +102,14 @@ def _weigh(
             # Nobody's fault, and what Microsoft named counts before any wait of ours.
             wait = why if not isinstance(wait, Throttled) or why.after > wait.after else wait
         elif alone or work.refused[mark] > (PATIENT if answered else VERY_PATIENT):
-            work.tally.items.append(RunItem(message, "error", why.sentence, kept[message].key))
+            work.tally.fail(message, why.sentence, kept[message].key)
         elif not isinstance(wait, Throttled):
-            wait = _longer(why, work.refused[mark])
+            wait = longer(why, work.refused[mark])
     if wait is not None:
         raise wait
 
 
-def _longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
+def longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
     """The refusal with a wait that doubles each time."""
     if isinstance(why, NeedsPerson):
         return why
@@ -183,7 +185,7 @@ def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailR
         work.tally.skip("gone")
         return None
     if isinstance(body, Broken):
-        work.tally.items.append(RunItem(body.name, "error", body.sentence, record.key))
+        work.tally.fail(body.name, body.sentence, record.key)
         return None
     work.tally.bodies += 1
     author = record.envelope.author.address if record.envelope.author else ""
@@ -206,8 +208,23 @@ def _store(work: Work, records: list[MailRecord]) -> list[MailRecord]:
         # To a mail that stood already and was not read again, somebody was added who was nobody's before.
         added = {one.key: one.envelope.id for one in some if one.html is None}
         work.tally.items += [RunItem(added[k], "kept", "person added", k) for k in stored.already if k in added]
-        work.tally.skip("already kept", sum(key not in added for key in stored.already))
+        whole = _completed(work, some, stored) if work.retrying else set()
+        added_to = [one for one in some if one.key in whole]
+        work.tally.items += [RunItem(one.envelope.id, "kept", "files added", one.key) for one in added_to]
+        work.tally.skip("already kept", sum(key not in added and key not in whole for key in stored.already))
         items = {one.key: RunItem(one.envelope.id, "kept", one.direction, one.key) for one in some}
         # A mail that was told apart from another of the same key stands under a key of its own.
         work.tally.items += [items.get(key) or RunItem(key, "kept", "told apart", key) for key in sorted(done)]
     return []
+
+
+def _completed(work: Work, records: Sequence[MailRecord], stored: Kept) -> set[str]:
+    """The keys of mails that stood already and have files now that could not be had before."""
+    found = set()
+    for one in records:
+        # Also of a mail that was told apart from another: that has a key of its own.
+        if one.html is not None and one.key not in (*stored.new, *stored.joined):
+            work.hold()
+            if work.world.crm.complete(one):
+                found.add(one.key)
+    return found
