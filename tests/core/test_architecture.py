@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/merge.py",
             "sync/pace.py",
             "sync/pairing.py",
+            "sync/presets.py",
             "sync/schedule.py",
             "sync/status.py",
             "sync/kinds/*.py",
@@ -66,6 +67,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "work",
         (
             "sync/attachments.py",
+            "sync/audit.py",
             "sync/capture.py",
             "sync/dispatch.py",
             "sync/fanout.py",
@@ -80,6 +82,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/rounds.py",
             "sync/log.py",
             "sync/page.py",
+            "sync/policies.py",
             "sync/poll.py",
             "sync/run.py",
             "sync/mailboxes.py",
