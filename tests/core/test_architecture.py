@@ -65,6 +65,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "work",
         (
             "sync/attachments.py",
+            "sync/audit.py",
             "sync/capture.py",
             "sync/dispatch.py",
             "sync/fanout.py",
@@ -80,6 +81,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/rounds.py",
             "sync/log.py",
             "sync/page.py",
+            "sync/policies.py",
             "sync/poll.py",
             "sync/run.py",
             "sync/mailboxes.py",
