@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, HTTPException, Path, Response
 from sync.errors import BadPolicy, Stale
 from sync.policies import Stored
 from sync.policy import Policy, diff
+from sync.presets import PRESETS, Preset, applied
 from sync.web import admin_policy_shapes as shapes
 from sync.web import problems
 from sync.web.admin import BY, Admin, router, with_body
@@ -74,6 +75,13 @@ def _past(answers: APIRouter, admin: Admin) -> None:
         items, following = admin.policies.history(limit, after)
         return shapes.VersionPage.model_validate({"items": items, "next": following})
 
+    @answers.get("/policy/presets", dependencies=[only()])
+    def policy_presets() -> shapes.PresetList:
+        """Ready-made policies for this firm: each as it would be saved, what is the firm's own kept, with the reason of
+        each choice. Nothing is applied: save one as the policy."""
+        today = admin.policies.current().policy
+        return shapes.PresetList(items=[_preset(one, today) for one in PRESETS.values()])
+
     @answers.get("/policy/versions/{number}", dependencies=[only()], responses=problems.told(404))
     def policy_version(number: Annotated[int, Path(ge=1)]) -> shapes.PolicyShape:
         """One version and what it says."""
@@ -90,3 +98,13 @@ def _tagged(stored: Stored, response: Response) -> shapes.PolicyShape:
 
 def _shape(stored: Stored) -> shapes.PolicyShape:
     return shapes.PolicyShape.model_validate({**asdict(stored), "policy": stored.policy.document()})
+
+
+def _preset(preset: Preset, today: Policy) -> shapes.PresetShape:
+    return shapes.PresetShape(
+        name=preset.name,
+        title=preset.title,
+        sentence=preset.sentence,
+        policy=shapes.PolicyDocument.model_validate(applied(preset, today).document()),
+        reasons={choice.path: choice.reason for choice in preset.choices},
+    )

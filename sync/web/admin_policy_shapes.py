@@ -9,6 +9,7 @@ from pydantic import Field, WrapValidator
 
 from sync.audit import Action
 from sync.policy import VERSION, Policy
+from sync.presets import PresetName
 from sync.web.asked import Body
 from sync.web.shapes import Shape
 
@@ -80,6 +81,22 @@ class PolicyChecked(Shape):
 
     problems: list[str]
     changes: list[ChangeShape]
+
+
+class PresetShape(Shape):
+    """A ready-made policy, with what is this firm's own in it."""
+
+    name: PresetName
+    title: str
+    sentence: str = Field(description="For whom it is.")
+    policy: PolicyDocument
+    reasons: dict[str, str] = Field(description="Why each choice is as it is, by its path.")
+
+
+class PresetList(Shape):
+    """All that is ready-made."""
+
+    items: list[PresetShape]
 
 
 class EntryShape(Shape):

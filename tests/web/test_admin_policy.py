@@ -140,6 +140,19 @@ def test_every_version_can_be_read_again(client: Client) -> None:
     assert (old["version"], old["policy"]["mail"]["attachment_mb"]) == (2, 6)
 
 
+def test_a_preset_can_be_saved_as_it_comes_and_keeps_what_is_the_firms_own(client: Client) -> None:
+    presets = {one["name"]: one for one in client.ask("GET", "/policy/presets").json["items"]}
+
+    saved = save(client, presets["community"]["policy"])
+
+    assert list(presets) == ["safe", "advisory", "crm-desk", "community", "scheduler"]
+    assert saved.status == 200
+    assert saved.json["policy"] == presets["community"]["policy"]
+    assert saved.json["policy"]["matching"]["internal_domains"] == ["firm.example"]
+    assert all(one["title"] and one["sentence"] for one in presets.values())
+    assert presets["safe"]["reasons"]["mail.bcc"].startswith("D14")
+
+
 @pytest.mark.parametrize(
     ("url", "status"),
     [
