@@ -117,12 +117,19 @@ class SchedulePolicy(_Section):
     minutes: int = Field(default=5, ge=1, le=1440)
 
 
+class LogPolicy(_Section):
+    """What of Logs & Errors is kept."""
+
+    runs_days: int = Field(default=90, ge=7, le=3650, description="For how many days a run and its items are kept.")
+
+
 class Policy(_Section):
     """All choices of the admin."""
 
     mail: MailPolicy = MailPolicy()
     matching: MatchingPolicy = MatchingPolicy()
     schedule: SchedulePolicy = SchedulePolicy()
+    log: LogPolicy = LogPolicy()
 
     def document(self) -> dict[str, Any]:
         """The policy as JSON values: `version`, then a section after the other, every choice in it."""

@@ -180,6 +180,10 @@ class Crm(Protocol):
         """Store mails with relations, timeline and feed; storing the same again changes nothing. A mail that is there
         gets the people who are missing."""
 
+    def complete(self, record: MailRecord) -> bool:
+        """Give a mail that stands the files that were missing when it was stored, where this copy of it has them; says
+        whether there were any. A mail that does not stand, or lacks nothing this copy has, stays as it is."""
+
     def purge(self, now: datetime, limit: int, going: Callable[[], bool] = lambda: True) -> int:
         """Remove up to `limit` mails that expired until `now`, with all that was stored of them, as long as it is
         `going`; returns how many. What was in the way of one of them rises when all others are done."""
