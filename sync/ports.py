@@ -41,12 +41,13 @@ class Write:
 
     insert   the row must be absent, else Exists
     merge    set these values and leave the others; creates the row where absent (no version given)
+    update   as merge, but the row must be there, in whatever version, else Stale
     replace  the row has these values and no others; creates the row where absent (no version given)
     delete   deleting what is gone is success
     With a `version`, merge, replace and delete raise Stale unless the row still has it.
     """
 
-    action: Literal["insert", "merge", "replace", "delete"]
+    action: Literal["insert", "merge", "update", "replace", "delete"]
     key: str
     values: Mapping[str, Value] = field(default_factory=dict)
     version: str | None = None

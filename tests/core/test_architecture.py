@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/pace.py",
             "sync/pairing.py",
             "sync/presets.py",
+            "sync/schedule.py",
             "sync/status.py",
             "sync/export.py",
             "sync/kinds/*.py",
