@@ -25,6 +25,7 @@
     |- BadJob               a queue message this release cannot read
     |- ForeignLink          a link that leaves Microsoft Graph: never followed
     |- TooLarge             a value, a group of rows or an answer above a limit
+    |- BadPolicy            a policy with all its problems, at once
     `- BadSettings          all settings that are missing, unknown or wrong, at once
 
 Anything else is a bug: it rises, the host counts it and parks the job on the poison queue.
@@ -169,6 +170,14 @@ class ForeignLink(AccordError):
 
 class TooLarge(AccordError):
     """A value or a group of rows is larger than the storage takes, or an answer than a worker may hold."""
+
+
+class BadPolicy(AccordError):
+    """A policy is incomplete or wrong; `problems` has one sentence for each, which begins with its path."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("Policy: " + " ".join(problems))
+        self.problems = tuple(problems)
 
 
 class BadSettings(AccordError):

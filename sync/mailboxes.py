@@ -13,7 +13,7 @@ from itertools import groupby
 from sync import dispatch
 from sync.crm import contacts_csv
 from sync.errors import BadItem
-from sync.model import Job, MailboxRow, Want
+from sync.model import Cause, Job, MailboxRow, Want
 from sync.status import Shown, shown
 from sync.world import World
 
@@ -35,6 +35,11 @@ def add(world: World, connection: str, address: str, owner: str = "") -> Mailbox
     if not known:
         raise BadItem("address", "This is no mail address: write it like ada@firm.example.")
     return world.state.add_mailbox(connection, known, owner)
+
+
+def find(world: World, connection: str, address: str) -> MailboxRow | None:
+    """The mailbox in scope with this address, or None."""
+    return world.state.mailbox(world.keys.of("mailbox", connection, contacts_csv.address(address) or address))
 
 
 def status(world: World, row: MailboxRow) -> Shown:
@@ -64,7 +69,7 @@ def all_standings(world: World) -> Iterator[Standing]:
         yield Standing(row, shown(row, wants.get(row.id, ()), world.state.waits(row.connection), now))
 
 
-def counted(world: World) -> Mapping[str, int]:
+def counted(world: World) -> Mapping[Cause, int]:
     """How many mailboxes have which status, by its cause."""
     return Counter(one.status.cause for one in all_standings(world))
 

@@ -49,9 +49,8 @@ class Rules:
         lists: Iterable[Collection[Exclusion]] = (),
         eyes: str = "",
     ) -> Rules:
-        """Rules with the policy's exclusions and further lists, each read once and remembered."""
-        given = (tuple(map(Exclusion, policy.matching.exclusions)), *map(tuple, lists))
-        return Rules(policy, own, now, tuple(_exclusions(one) for one in given if one), eyes)
+        """Rules with lists of exclusions, each read once and remembered."""
+        return Rules(policy, own, now, tuple(_exclusions(one) for one in map(tuple, lists) if one), eyes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,36 @@
-"""Every choice of the admin, one frozen object. The defaults are the safe ones."""
+"""Every choice of the admin, one frozen object. The defaults are the safe ones.
+
+As a file it is JSON with a `version` (`Policy.dump`, `Policy.load`). Reading is strict: a number is no text, an unknown
+name is a problem and never passed over, and all problems are told at once. `docs/policy.md` explains each choice.
+"""
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 from dateutil.relativedelta import relativedelta
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from sync.errors import BadItem
-from sync.exclusions import check
-from sync.mailclass import MailClass
+from sync.errors import BadPolicy
+from sync.keys import fold
+from sync.mailclass import CLASSES, MailClass
 
-# Names of well-known folders that hold no mail anybody exchanged (graph/api/resources/mailfolder).
-SKIPPED_FOLDERS = (
+# The model of the file. A release that changes what a field means, or takes one away, reads the older ones too.
+VERSION = 1
+TEXT = 1_000_000
+DOMAINS = 500
+PROBLEMS = 100
+
+# The well-known folders of a mailbox but its root, those first that hold no mail anybody exchanged
+# (graph/api/resources/mailfolder).
+Folder = Literal[
     "drafts",
     "outbox",
     "junkemail",
@@ -25,10 +42,41 @@ SKIPPED_FOLDERS = (
     "serverfailures",
     "syncissues",
     "searchfolders",
-)
+    "archive",
+    "clutter",
+    "inbox",
+    "scheduled",
+    "sentitems",
+]
+FOLDERS: tuple[Folder, ...] = get_args(Folder)
+SKIPPED_FOLDERS = FOLDERS[: FOLDERS.index("archive")]
+
+_DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+_DOMAIN_LENGTH = 253  # RFC 1035, 2.3.4: 255 octets with the length of the first label and the root's
+_SHOWN = 60
+
+
+def _folders(given: tuple[Folder, ...]) -> tuple[Folder, ...]:
+    return tuple(one for one in FOLDERS if one in given)
+
+
+def _classes(given: tuple[MailClass, ...]) -> tuple[MailClass, ...]:
+    return tuple(one for one in CLASSES if one in given)
+
+
+def _domain(given: str) -> str:
+    if len(given) > _DOMAIN_LENGTH or not _DOMAIN.fullmatch(given):
+        raise ValueError("This is not a domain: write acme.com, not @acme.com")
+    return fold(given)
+
+
+def _domains(given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(given)))
 
 
 class _Section(BaseModel):
+    """Lists are kept in one order and name nothing twice, so that what means the same is the same."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -37,14 +85,14 @@ class MailPolicy(_Section):
 
     backfill_months: int | None = Field(default=6, ge=1, le=240, description="None has no start (N4).")
     backfill_order: Literal["newest", "oldest"] = Field(default="newest", description="G2.")
-    skipped_folders: tuple[str, ...] = SKIPPED_FOLDERS
+    skipped_folders: Annotated[tuple[Folder, ...], AfterValidator(_folders)] = SKIPPED_FOLDERS
     attachments: Literal["none", "names", "files"] = Field(default="files", description="What of files is kept.")
     attachment_mb: int = Field(default=25, ge=1, le=150, description="Larger files are kept by name only.")
     bcc: bool = Field(default=True, description="D14: mail that reached the mailbox by Bcc is kept like any other.")
     unmatched_days: int | None = Field(
         default=None, ge=1, le=3650, description="D13: how long mail that matches nobody is kept; None keeps none."
     )
-    skipped_classes: tuple[MailClass, ...] = Field(
+    skipped_classes: Annotated[tuple[MailClass, ...], AfterValidator(_classes)] = Field(
         default=(), description="Classes of mail that is not kept though a contact stands on it; E9 keeps all."
     )
 
@@ -56,28 +104,11 @@ class MailPolicy(_Section):
 
 
 class MatchingPolicy(_Section):
-    """Whose mail is kept."""
+    """Whose mail is kept. Excluded addresses stand in lists of their own, with the moment each ended (F1, F4)."""
 
-    internal_domains: tuple[str, ...] = Field(default=(), description="F3: `acme.com`, never `@acme.com`.")
-    exclusions: tuple[str, ...] = Field(default=(), description="F1: addresses left out, `*` for any characters.")
-
-    @field_validator("internal_domains")
-    @classmethod
-    def _plain_domains(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
-        for domain in domains:
-            if not domain or "@" in domain or "." not in domain or domain != domain.strip():
-                raise ValueError(f"{domain!r} is not a domain: write acme.com, not @acme.com")
-        return tuple(domain.lower() for domain in domains)
-
-    @field_validator("exclusions")
-    @classmethod
-    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            try:
-                check(pattern)
-            except BadItem as bad:
-                raise ValueError(f"{pattern[:80]!r} cannot be an exclusion. {bad.sentence}") from None
-        return patterns
+    internal_domains: Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], AfterValidator(_domains)] = Field(
+        default=(), max_length=DOMAINS, description="F3: `acme.com`, never `@acme.com`."
+    )
 
 
 class SchedulePolicy(_Section):
@@ -92,3 +123,113 @@ class Policy(_Section):
     mail: MailPolicy = MailPolicy()
     matching: MatchingPolicy = MatchingPolicy()
     schedule: SchedulePolicy = SchedulePolicy()
+
+    def document(self) -> dict[str, Any]:
+        """The policy as JSON values: `version`, then a section after the other, every choice in it."""
+        return {"version": VERSION, **self.model_dump(mode="json")}
+
+    def dump(self) -> str:
+        """The policy as a file: its document as indented JSON, always in the same order."""
+        return json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def of(document: object) -> Policy:
+        """Read a document; raises BadPolicy with a sentence for each problem, the first PROBLEMS of them.
+
+        Sections and choices that are left out have their defaults; `version` must be there, so that a file of another
+        kind is not taken for one that chooses nothing.
+        """
+        try:
+            return Policy.model_validate_json(json.dumps(_body(document)), strict=True)
+        except ValidationError as refused:
+            found = refused.errors(include_url=False, include_context=False, include_input=False)
+        except (ValueError, TypeError, RecursionError):
+            raise BadPolicy(["This is not a policy as JSON."]) from None
+        problems = [_problem(one["type"], one["loc"], one["msg"]) for one in found[:PROBLEMS]]
+        raise BadPolicy([*problems, *([f"And {len(found) - PROBLEMS} more."] if len(found) > PROBLEMS else [])])
+
+    @staticmethod
+    def load(text: str) -> Policy:
+        """Read a file, at most TEXT characters; raises BadPolicy as `of` does, also for a name that stands twice."""
+        if len(text) > TEXT:
+            raise BadPolicy([f"A policy has at most {TEXT:,} characters."])
+        twice: list[str] = []
+        try:
+            document = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=lambda pairs: _once(pairs, twice))
+        except (ValueError, RecursionError):
+            raise BadPolicy(["This is not a policy as JSON."]) from None
+        problems = [f"{_shown(name)} stands twice." for name in twice[:PROBLEMS]]
+        try:
+            policy = Policy.of(document)
+        except BadPolicy as bad:
+            raise BadPolicy([*problems, *bad.problems]) from None
+        if problems:
+            raise BadPolicy(problems)
+        return policy
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One choice that differs, its values as JSON; of a list also what came and what went."""
+
+    path: str
+    before: Any
+    after: Any
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def choices(policy: Policy) -> dict[str, Any]:
+    """Every choice with its value as JSON, by its path (`mail.bcc`), in the order of the model."""
+    sections = policy.model_dump(mode="json")
+    return {f"{section}.{name}": value for section, names in sections.items() for name, value in names.items()}
+
+
+def diff(before: Policy, after: Policy) -> tuple[Change, ...]:
+    """What changes from one policy to another, in the order of the model; nothing where they say the same."""
+    old = choices(before)
+    return tuple(_change(path, old[path], value) for path, value in choices(after).items() if value != old[path])
+
+
+def _change(path: str, before: Any, after: Any) -> Change:
+    if not isinstance(before, list):
+        return Change(path, before, after)
+    added = tuple(one for one in after if one not in before)
+    return Change(path, before, after, added, tuple(one for one in before if one not in after))
+
+
+def _body(document: object) -> dict[str, Any]:
+    """A document without its version. What a newer release wrote is not looked at further: nobody here knows it."""
+    if not isinstance(document, dict):
+        raise BadPolicy(["This is not a policy as JSON."])
+    version = document.get("version")
+    if version is None:
+        raise BadPolicy([f"version is missing: this release reads {VERSION}."])
+    if type(version) is not int or version != VERSION:
+        raise BadPolicy([f"version is not one that this release knows: it reads {VERSION}."])
+    return {name: value for name, value in document.items() if name != "version"}
+
+
+def _once(pairs: Sequence[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
+    twice += [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+    return dict(pairs)
+
+
+def _problem(kind: str, place: Sequence[int | str], message: str) -> str:
+    path = "".join(f"[{one}]" if isinstance(one, int) else f".{_shown(one)}" for one in place).removeprefix(".")
+    if kind == "json_invalid":  # halves of characters, or deeper than anything here
+        return "This is not a policy as JSON."
+    if kind == "too_long":
+        return f"{path} has too many entries: {DOMAINS} are the most."
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(path, [*Policy.model_fields, *choices(Policy())], n=1)
+        return f"{path} is no choice of this release" + (f"; did you mean {near[0]}?" if near else ".")
+    text = message.removeprefix("Value error, ").removesuffix(".")
+    if text.startswith("Input "):
+        return f"{path} {text.removeprefix('Input ')}."
+    return f"{path}: {text}."
+
+
+def _shown(name: str) -> str:
+    kept = "".join(letter if letter.isprintable() else "?" for letter in name[:_SHOWN])
+    return kept if len(name) <= _SHOWN else f"{kept}..."

@@ -14,12 +14,14 @@ logger = logging.getLogger("accord")
 
 
 def purge(world: World) -> int:
-    """Remove the mails that matched nobody and whose time is over (D13), and old rounds of new addresses.
+    """Remove the mails that matched nobody and whose time is over (D13), old rounds of new addresses and old entries of
+    the audit.
 
     Returns how many mails went. What one run does not reach, the next one does.
     """
     started = world.clock()
     world.rounds.forget(started)
+    world.audit.forget(started)
     removed = world.crm.purge(started, MOST, lambda: world.clock() - started < ENOUGH)
     if removed:
         logger.info("purge removed=%d", removed)

@@ -69,11 +69,17 @@ class Settings(BaseSettings):
     @field_validator("internal_domains")
     @classmethod
     def _plain_domains(cls, value: str) -> str:
+        listed = _listed(value)
         try:
-            MatchingPolicy(internal_domains=_listed(value))
+            MatchingPolicy(internal_domains=listed)
         except ValidationError as refused:
-            why = str(refused.errors(include_input=False)[0]["msg"]).removeprefix("Value error, ")
-            raise ValueError(f"names what is no domain: {why}") from None
+            at = refused.errors(include_input=False)[0]["loc"][1:]
+            if not at:
+                raise ValueError("names too many domains: 500 are the most") from None
+            wrong = listed[int(at[0])][:80]
+            raise ValueError(
+                f"names what is no domain: {wrong!r} is not a domain: write acme.com, not @acme.com"
+            ) from None
         return value
 
     @model_validator(mode="after")

@@ -11,17 +11,20 @@ from datetime import UTC, datetime
 from requests.adapters import BaseAdapter
 
 from sync import storage
+from sync.audit import Audit
 from sync.crm.builtin import Builtin
 from sync.errors import ConnectionGone, NeedsPerson, Retry
 from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
+from sync.health import Checks, checks_of
 from sync.keys import Keys
 from sync.lists import ExclusionLists
 from sync.log import Log
 from sync.meter import Meter
 from sync.model import MailboxRow
+from sync.policies import Policies
 from sync.policy import MailPolicy, MatchingPolicy, Policy
 from sync.ports import Clock, Mailbox
 from sync.rounds import Rounds
@@ -39,6 +42,9 @@ class Site:
     world: World
     crm: Builtin
     settings: Settings
+    policies: Policies
+    audit: Audit
+    checks: Checks
     close: Callable[[], None]
 
 
@@ -93,12 +99,8 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
     keys = Keys(settings.digest_secret())
     crm = Builtin(stored.tables, stored.blobs, keys, now)
     sessions = ThreadSessions(adapter)
-    graph = Graph(
-        sessions,
-        SignIn(settings.tenant_id, settings.client_id, settings.client_secret.get_secret_value(), sessions),
-        meter,
-        Gates(now),
-    )
+    signin = SignIn(settings.tenant_id, settings.client_id, settings.client_secret.get_secret_value(), sessions)
+    graph = Graph(sessions, signin, meter, Gates(now))
 
     def connect(row: MailboxRow) -> Mailbox:
         if row.connection != settings.tenant_id:
@@ -109,7 +111,7 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         yield from ((row.id, _connection_gone()) for row in rows if row.connection != settings.tenant_id)
         yield from GraphPoll(graph)([row for row in rows if row.connection == settings.tenant_id])
 
-    policy = _policy(settings)
+    policies, audit = Policies(stored.tables, now, _default(settings)), Audit(stored.tables, now)
     made = World(
         clock=now,
         keys=keys,
@@ -119,24 +121,29 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         crm=crm,
         connect=connect,
         poll=poll,
-        policy=lambda: policy,
+        policy=policies.now,
         exclusions=ExclusionLists(stored.tables, keys, now),
         rounds=Rounds(stored.tables),
+        audit=audit,
         meter=meter,
     )
 
+    checks = Checks(checks_of(made, stored.blobs, settings.tenant_id, signin.token, graph.reach), now)
+
     def close() -> None:
+        checks.close()
         sessions.close()
         stored.close()
 
-    return Site(made, crm, settings, close)
+    return Site(made, crm, settings, policies, audit, checks, close)
 
 
 def _connection_gone() -> ConnectionGone:
     return ConnectionGone("This mailbox belongs to a connection that is gone.", "Remove the mailbox, or reconnect.")
 
 
-def _policy(settings: Settings) -> Policy:
+def _default(settings: Settings) -> Policy:
+    """What is gone by until somebody saves a policy."""
     return Policy(
         mail=MailPolicy(backfill_months=settings.backfill_months or None),
         matching=MatchingPolicy(internal_domains=settings.domains()),

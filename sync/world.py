@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sync.audit import Audit
 from sync.keys import Keys
 from sync.lists import ExclusionLists
 from sync.log import Log
@@ -30,4 +31,5 @@ class World:
     policy: Callable[[], Policy]
     exclusions: ExclusionLists
     rounds: Rounds
+    audit: Audit
     meter: Meter

@@ -11,6 +11,7 @@ from dev.tenant import Tenant
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.faults import Switches
 from sync import capture, fanout, history, jobs, mailboxes, poll
+from sync.audit import Audit
 from sync.crm.builtin import Builtin
 from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.gates import Gates
@@ -104,6 +105,7 @@ class Stage:
             policy=lambda: self.policy,
             exclusions=ExclusionLists(tables, keys, self.clock),
             rounds=Rounds(tables),
+            audit=Audit(tables, self.clock),
             meter=meter,
         )
 

@@ -17,6 +17,8 @@ TABLES = (
     "AccordState",
     "AccordWanted",
     "AccordExclusions",
+    "AccordPolicy",
+    "AccordAudit",
     "AccordRuns",
     "AccordRunItems",
     "CrmRecords",

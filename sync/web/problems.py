@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.errors import AccordError, BadItem, Retry
+from sync.errors import AccordError, BadItem, Conflict, NeedsPerson, Retry
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {
@@ -34,6 +35,7 @@ class Problem(BaseModel):
     title: str = Field(description="What kind of problem this is.")
     status: int = Field(description="The HTTP status once more.")
     detail: str = Field("", description="What to do about it, where there is more to say.")
+    remedy: str = Field("", description="What somebody must do first, where Microsoft refused and will go on refusing.")
     id: str = Field("", description="Find this problem in the log by its id; only for errors on our side.")
 
 
@@ -94,6 +96,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadItem, _bad_item)
     app.add_exception_handler(Retry, _retry)
+    app.add_exception_handler(NeedsPerson, _needs_person)
+    app.add_exception_handler(Conflict, _conflict)
     app.add_middleware(Shield)
 
 
@@ -105,8 +109,15 @@ def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - 
 
 def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in error.errors()]
+    told = dict.fromkeys(map(_fault, error.errors()))
     return Response(problem(422, " ".join(told)), 422, media_type=MEDIA_TYPE)
+
+
+def _fault(one: Mapping[str, Any]) -> str:
+    # The name of a field that nobody knows is something sent in, and not said again.
+    unknown = one["type"] == "extra_forbidden"
+    place = ".".join(map(str, one["loc"][:-1] if unknown else one["loc"]))
+    return f"{place}: {'There is a field that this address does not know' if unknown else one['msg']}."
 
 
 def _bad_item(request: Request, error: Exception) -> Response:  # noqa: ARG001
@@ -118,3 +129,14 @@ def _retry(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, Retry)  # noqa: S101
     after = {"Retry-After": str(max(1, round(error.after)))}
     return Response(problem(503, error.sentence), 503, after, MEDIA_TYPE)
+
+
+def _needs_person(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, NeedsPerson)  # noqa: S101
+    # 409: how things stand is in the way, and whoever mends that may ask again. A 502 would be asked again by itself.
+    return Response(problem(409, error.sentence, remedy=error.remedy), 409, media_type=MEDIA_TYPE)
+
+
+def _conflict(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, Conflict)  # noqa: S101
+    return Response(problem(409, f"{error.sentence} Look again, then decide."), 409, media_type=MEDIA_TYPE)

@@ -89,20 +89,18 @@ def test_a_person_stands_beside_a_mail_once():
     assert len(decide(mail).relations) == 1
 
 
-LEFT_OUT = Policy(
-    matching=MatchingPolicy(internal_domains=("firm.example",), exclusions=("*@client.example", "news@partner.example"))
-)
+LEFT_OUT = [[Exclusion("*@client.example"), Exclusion("news@partner.example")]]
 
 
 def test_a_mail_whose_outside_addresses_are_all_excluded_is_skipped():
-    assert decide(an_envelope(), policy=LEFT_OUT).reason == "excluded"
+    assert decide(an_envelope(), lists=LEFT_OUT).reason == "excluded"
 
 
 def test_one_outside_address_that_is_not_excluded_is_enough_and_the_excluded_one_stands_beside_nothing():
     other = Person("c" + "3" * 32, "contact", "Otto Other")
     mail = an_envelope(cc=(an_address("otto@other.example"),))
 
-    decision = decide(mail, {**PEOPLE, "otto@other.example": (other,)}, LEFT_OUT)
+    decision = decide(mail, {**PEOPLE, "otto@other.example": (other,)}, lists=LEFT_OUT)
 
     assert [one.person for one in decision.relations] == [other]
 
@@ -110,7 +108,7 @@ def test_one_outside_address_that_is_not_excluded_is_enough_and_the_excluded_one
 def test_a_stranger_beside_an_excluded_contact_keeps_nothing():
     mail = an_envelope(cc=(an_address("who@else.example"),))
 
-    assert decide(mail, policy=LEFT_OUT).reason == "no contact"
+    assert decide(mail, lists=LEFT_OUT).reason == "no contact"
 
 
 def test_everybody_on_a_mail_is_listed_by_role():

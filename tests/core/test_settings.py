@@ -56,6 +56,7 @@ def test_all_that_is_wrong_is_said_at_once():
         ({"ACCORD_DIGEST_KEY": "ä" * 24}, "ACCORD_DIGEST_KEY is not base64."),
         ({"ACCORD_INTERNAL_DOMAINS": "@firm.example"}, "ACCORD_INTERNAL_DOMAINS .*'@firm.example' is not a domain"),
         ({"ACCORD_INTERNAL_DOMAINS": "firm.example, firm"}, "ACCORD_INTERNAL_DOMAINS .*'firm' is not a domain"),
+        ({"ACCORD_INTERNAL_DOMAINS": " ".join(f"d{n}.example" for n in range(501))}, "names too many domains"),
         ({"ACCORD_DIGEST_KEY": base64.b64encode(b"short").decode()}, "16 to 64 bytes"),
         ({"ACCORD_BACKFILL_MONTHS": "many"}, "ACCORD_BACKFILL_MONTHS"),
         ({"ACCORD_NOTHING_LIKE_IT": "1"}, "ACCORD_NOTHING_LIKE_IT is not a setting."),
