@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/merge.py",
             "sync/pace.py",
             "sync/pairing.py",
+            "sync/presets.py",
             "sync/status.py",
             "sync/kinds/*.py",
             "sync/graph/__init__.py",
