@@ -38,6 +38,16 @@ _REMEDIES: Mapping[int, str] = {
 Query = Mapping[str, str | int | bool | None]
 
 
+class Told(dict[str, Any]):
+    """An object of an answer; what it must have and has not is said in a sentence."""
+
+    def __missing__(self, name: str) -> Any:
+        raise NotReached(
+            f"The answer has no {name!r}: what answers there is not Accord, or another release of it.",
+            "Check --url, and that app and command line are one release.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the service answered: its JSON (None where there is none) and the version of what was read."""
@@ -54,7 +64,7 @@ def origin(given: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         host, port = "", None
-    if not host or port == 0:
+    if not host or port == 0 or not given.isascii():
         raise BadCommand("The address of the service cannot be read.", "Write it like https://accord.firm.example.")
     if parts.username is not None or parts.query or parts.fragment:
         raise BadCommand("The address of the service holds more than a place.", "Write only scheme, host and path.")
@@ -112,6 +122,8 @@ class Client:
             limit = PAGE if left is None else min(PAGE, left)
             page = self.get(path, {**(query or {}), "limit": limit, "after": after or None}).json
             yield from page["items"]
+            if page["next"] and page["next"] == after:
+                raise NotReached("The list leads back to itself.", "Look whether app and command line are one release.")
             after = page["next"]
             left = None if left is None else left - len(page["items"])
             if not after:
@@ -173,7 +185,7 @@ def _read(answer: requests.Response) -> Answer:
             "The address leads elsewhere, and the key does not follow.", "Give the final address in --url."
         )
     try:
-        body = json.loads(answer.content) if kind in ("application/json", PROBLEM) else None
+        body = json.loads(answer.content, object_hook=Told) if kind in ("application/json", PROBLEM) else None
     except ValueError:
         body = None
     if 200 <= status < 300 and isinstance(body, dict):

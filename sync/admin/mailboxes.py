@@ -156,10 +156,11 @@ def _sync(asked: Namespace, desk: Desk) -> int:
     far = box["progress"]
     troubled = box["status"] in TROUBLED
     done = _ended(box, 0.0, 0.0)
-    desk.screen.show(box, f"{_standing(box)}\n{amount(far['seen'], 'mail')} seen, {far['kept']} kept so far.")
-    if troubled and box["remedy"]:
-        desk.screen.tell(clean(box["remedy"]))
-    if not (done or troubled):
+    counted = f"{amount(far['seen'], 'mail')} seen, {far['kept']} kept so far."
+    desk.screen.show(box, f"{clean(box['address'])}: {clean(box['title'])}. {counted}")
+    if troubled:
+        desk.screen.tell("\n".join(clean(box[name]) for name in ("sentence", "remedy") if box[name]))
+    elif not done:
         desk.screen.tell("It is not done yet and goes on by itself: see `mailbox show`.")
     return REFUSED if troubled else DONE if done else PART
 
@@ -195,8 +196,7 @@ def _explain(asked: Namespace, desk: Desk) -> int:
     rows = [(one["role"], one["address"], one["standing"]) for one in answer["lines"]]
     desk.screen.show(
         answer,
-        clean(answer["sentence"]),
-        f"{stored}{', as ' + clean(answer['record']) if answer['stored'] else ''}.",
+        f"{clean(answer['sentence'])}\n{stored}{', as ' + clean(answer['record']) if answer['stored'] else ''}.",
         desk.screen.table(columns, rows, ""),
     )
     return DONE

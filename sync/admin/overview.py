@@ -38,7 +38,6 @@ def _status(asked: Namespace, desk: Desk) -> int:  # noqa: ARG001 - every comman
                 ("policy version", answer["policy_version"]),
             ]
         ),
-        "",
         screen.table(causes, [(one["count"], one["title"]) for one in answer["causes"]], ""),
         screen.table(queues, [(one["name"], one["messages"], one["poison"]) for one in answer["queues"]], ""),
     )
@@ -47,7 +46,12 @@ def _status(asked: Namespace, desk: Desk) -> int:  # noqa: ARG001 - every comman
 
 def _health(asked: Namespace, desk: Desk) -> int:  # noqa: ARG001
     answer = desk.client.get(f"{ADMIN}/health").json
-    columns = [Column("what", least=15), Column("answers", least=7), Column("ms", right=True), Column("", wraps=True)]
+    columns = [
+        Column("what", least=15),
+        Column("answers", least=7),
+        Column("ms", right=True),
+        Column("why not", wraps=True),
+    ]
     rows = [(one["name"], one["ok"], one["milliseconds"], one["sentence"]) for one in answer["dependencies"]]
     facts = [
         ("health", answer["status"]),

@@ -112,6 +112,12 @@ def _checked(desk: Desk, policy: Mapping[str, Any]) -> list[dict[str, Any]]:
     return changes
 
 
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError
+    return dict(pairs)
+
+
 def _table(desk: Desk, changes: Sequence[Mapping[str, Any]]) -> str:
     columns = [Column("choice", least=20), Column("now", wraps=True, least=12), Column("then", wraps=True, least=12)]
     rows = [(one["path"], shown(one["before"]), shown(one["after"])) for one in changes]
@@ -122,11 +128,13 @@ def _read(name: str, desk: Desk) -> Mapping[str, Any]:
     """The policy of a file: alone, or as the answer of the service that holds it."""
     try:
         text = desk.shell.stdin.read() if name == "-" else (desk.shell.folder / Path(name)).read_text("utf-8-sig")
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_once)
     except (OSError, UnicodeDecodeError):
         raise BadCommand("The file cannot be read.", "Name one that `policy get` made.") from None
     except (ValueError, RecursionError):
-        raise BadCommand("The file is not JSON.", "Name one that `policy get` made.") from None
+        raise BadCommand(
+            "The file is not JSON, or a name stands twice in it.", "Name one that `policy get` made."
+        ) from None
     policy = found.get("policy", found) if isinstance(found, dict) else None
     if not isinstance(policy, dict):
         raise BadCommand("The file holds no policy.", "Name one that `policy get` made.")

@@ -97,7 +97,7 @@ def _run(asked: Namespace, desk: Desk) -> int:
     ]
     rows = [(one["number"], one["outcome"], one["reason"], _retried(one), one["name"]) for one in items]
     desk.screen.show(
-        {**run, "items": items}, desk.screen.facts(facts), "", desk.screen.table(columns, rows, "It has no items.")
+        {**run, "items": items}, desk.screen.facts(facts), desk.screen.table(columns, rows, "It has no items.")
     )
     return DONE
 

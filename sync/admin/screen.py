@@ -38,7 +38,7 @@ class Screen:
         if self._json:
             self._write(render.as_json(answer))
         else:
-            self._write("\n".join(text for text in texts if text))
+            self._write("\n\n".join(text for text in texts if text))
 
     def raw(self, pieces: Iterable[bytes]) -> None:
         """A file: byte for byte where it is piped, and on a terminal without what would steer it."""

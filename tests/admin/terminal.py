@@ -1,0 +1,148 @@
+"""A command line in process: typed words in, what a person reads out; behind it the real application, not a copy."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import azure.functions as func
+import requests
+from fastapi import FastAPI
+from requests.adapters import BaseAdapter
+
+from sync.admin.main import main
+from sync.admin.shell import Shell
+from tests.stage import Stage
+from tests.web.web_world import KEY, the_web
+
+
+class AppAdapter(BaseAdapter):
+    """Leads requests to an application the way the Functions host does."""
+
+    def __init__(self, application: FastAPI) -> None:
+        super().__init__()
+        self._middleware = func.AsgiMiddleware(application)
+        self.asked: list[str] = []
+        self.sizes: list[int] = []
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """One request."""
+        body: Any = request.body or b""
+        body = b"".join(body) if hasattr(body, "read") else body
+        self.asked.append(f"{request.method} {urlsplit(request.url or '').path}")
+        self.sizes.append(len(body))
+        asked = func.HttpRequest(
+            method=request.method or "",
+            url=request.url or "",
+            headers=dict(request.headers),
+            params={},
+            route_params={},
+            body=body,
+        )
+        given = asyncio.run(self._middleware.handle_async(asked, None))
+        return answer(request, given.status_code, dict(given.headers), given.get_body())
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def answer(request: requests.PreparedRequest, status: int, headers: dict[str, str], body: bytes) -> requests.Response:
+    """An answer as requests hands it on."""
+    made = requests.Response()
+    made.status_code = status
+    made.headers.update(headers)
+    made.raw = io.BytesIO(body)
+    made.request = request
+    made.url = request.url or ""
+    return made
+
+
+class Stream(io.TextIOWrapper):
+    """Standard output or error, kept; on a terminal or not."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", newline="", write_through=True)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        """Whether somebody looks at it."""
+        return self._terminal
+
+    def bytes(self) -> bytes:
+        """What was put out."""
+        kept: Any = self.buffer
+        return bytes(kept.getvalue())
+
+
+class Keyboard(io.StringIO):
+    """Standard input: what somebody types, or nobody."""
+
+    def __init__(self, typed: str, terminal: bool) -> None:
+        super().__init__(typed)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        """Whether somebody types."""
+        return self._terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How a call ended and what it put out."""
+
+    status: int
+    raw: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        """Standard output."""
+        return self.raw.decode()
+
+    @property
+    def json(self) -> Any:
+        """Standard output, read."""
+        return json.loads(self.raw)
+
+
+@dataclass(slots=True)
+class Terminal:
+    """Somebody's shell. `typed` answers questions; while a command waits, `meanwhile` happens."""
+
+    adapter: BaseAdapter | None
+    folder: Path
+    terminal: bool = False
+    typed: str | None = None
+    meanwhile: Callable[[float], None] = lambda _seconds: None
+    clock: Callable[[], float] = lambda: 0.0
+    environment: dict[str, str] = field(default_factory=lambda: {"ACCORD_API_KEY": KEY, "COLUMNS": "120"})
+
+    def __call__(self, *words: str) -> Seen:
+        """Type a command."""
+        out, err = Stream(self.terminal), Stream(self.terminal)
+        keyboard = Keyboard(self.typed or "", self.typed is not None)
+        shell = Shell(self.environment, self.folder, keyboard, out, err, self.meanwhile, self.clock, self.adapter)
+        status = main(list(words), shell)
+        return Seen(status, out.bytes(), err.bytes().decode())
+
+
+def a_terminal(stage: Stage, folder: Path, terminal: bool = False) -> Terminal:
+    """A shell that leads to the application on a stage. While a command waits, the stage's workers work."""
+
+    def worked(seconds: float) -> None:
+        stage.settle(ticks=1)
+        stage.clock.advance(seconds)
+
+    return Terminal(
+        AppAdapter(the_web(stage)),
+        folder,
+        terminal,
+        meanwhile=worked,
+        clock=lambda: stage.clock().timestamp(),
+    )
