@@ -87,18 +87,23 @@ def sync_now(world: World, row: MailboxRow) -> None:
 
 def switch(world: World, row: MailboxRow, off: bool) -> MailboxRow:
     """Switch a mailbox off, or on again: then what came meanwhile follows with its next round."""
-    return world.state.note(row, off=off)
+    return world.state.note(_now(world, row), off=off)
 
 
 def assign(world: World, row: MailboxRow, owner: str) -> MailboxRow:
     """Say whose mailbox it is: mail known from a Bcc alone is shown to this CRM user from now on."""
-    return world.state.note(row, owner=owner)
+    return world.state.note(_now(world, row), owner=owner)
 
 
 def reset(world: World, row: MailboxRow) -> None:
-    """Forget every place of a mailbox and read it again from the start; mail that is there already is recognised."""
+    """Forget every place of a mailbox, and what kept it from going on, and read it again from the start; mail that is
+    there already is recognised."""
     world.state.forget(row.id)
-    world.state.note(row, user="", own=(), met=False, trouble=None, newest="", backfill="running")
+    for want in world.state.wants.of(row.id):
+        if want.trouble or want.failures:
+            world.state.wants.mended(row.id, want.stream)
+    again = _now(world, row)
+    world.state.note(again, user="", own=(), met=False, trouble=None, newest="", backfill="running")
     world.state.wants.want(row.id, "mail")
 
 
@@ -108,3 +113,8 @@ def remove(world: World, row: MailboxRow) -> None:
     world.state.drop_mailbox(row.id)
     world.state.forget(row.id)
     world.state.wants.forget(row.id)
+
+
+def _now(world: World, row: MailboxRow) -> MailboxRow:
+    # A change is written where it differs from the row: an old one would hide that it does.
+    return world.state.mailbox(row.id) or row

@@ -51,6 +51,6 @@ def _application(site: Site) -> Any:
     from sync.web.admin import Admin
     from sync.web.app import build
 
-    admin = Admin(site.world, site.settings.tenant_id, site.checks)
+    admin = Admin(site.world, site.settings.tenant_id, site.policies, site.checks)
     middleware: Any = func.AsgiMiddleware  # it has no annotations
     return middleware(build(site.crm, site.settings.api_key.get_secret_value(), admin))

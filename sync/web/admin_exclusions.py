@@ -11,7 +11,7 @@ from sync.exclusions import check
 from sync.lists import FIRM
 from sync.web import admin_shapes as shapes
 from sync.web import problems
-from sync.web.admin import BODY, Admin, router
+from sync.web.admin import Admin, router, with_body
 from sync.web.asked import only
 
 _Mailbox = Annotated[
@@ -23,29 +23,31 @@ def routes(admin: Admin) -> APIRouter:
     """Everything below /exclusions."""
     answers = router("exclusions")
     lists = admin.world.exclusions
-    missing = problems.told(404)
 
     def scope(mailbox: str) -> str:
         return admin.mailbox(mailbox).id if mailbox else FIRM
 
-    @answers.get("/exclusions", dependencies=[only("mailbox")], responses=missing)
+    @answers.get("/exclusions", dependencies=[only("mailbox")], responses=problems.told(404))
     def exclusions(mailbox: _Mailbox = "") -> shapes.ExclusionList:
         """One list as it stands, with what was taken back."""
         return shapes.ExclusionList.model_validate({"items": lists.listed(scope(mailbox))})
 
-    @answers.post("/exclusions", status_code=201, dependencies=[only()], responses={**missing, **BODY})
+    @answers.post("/exclusions", status_code=201, dependencies=[only()], responses=with_body(404))
     def exclusion_added(given: shapes.ExclusionNamed) -> shapes.ExclusionShape:
         """Leave out what fits a pattern, mail of every time; within a minute all workers know. What is captured stays.
         Twice is once."""
-        return shapes.ExclusionShape.model_validate(lists.exclude(scope(given.mailbox), given.pattern))
+        made = lists.exclude(scope(given.mailbox), given.pattern)
+        admin.noted("exclusion added", given.mailbox)
+        return shapes.ExclusionShape.model_validate(made)
 
-    @answers.post("/exclusions/take-back", dependencies=[only()], responses={**problems.told(404, 409), **BODY})
+    @answers.post("/exclusions/take-back", dependencies=[only()], responses=with_body(404, 409))
     def exclusion_taken_back(given: shapes.ExclusionNamed) -> shapes.ExclusionShape:
         """End an exclusion: mail from a minute on comes in again, earlier mail stays out. 404 where there is none that
         counts."""
         where = scope(given.mailbox)
         if not lists.take_back(where, given.pattern):
             raise HTTPException(404, "There is no such exclusion that counts.")
+        admin.noted("exclusion taken back", given.mailbox)
         ended = next(one for one in lists.listed(where) if check(one.pattern) == check(given.pattern))
         return shapes.ExclusionShape.model_validate(ended)
 

@@ -37,7 +37,7 @@ def routes(admin: Admin) -> APIRouter:
             mailboxes=sum(counts.values()),
             causes=[shapes.CauseCount(cause=cause, title=TITLES[cause], count=count) for cause, count in causes],
             last_tick=admin.world.state.last_tick(),
-            policy_version=0,
+            policy_version=admin.policies.current().version,
             queues=[_length(admin, queue) for queue in QUEUES],
         )
 

@@ -13,7 +13,7 @@ from sync.model import MailboxRow
 from sync.status import Shown
 from sync.web import admin_shapes as shapes
 from sync.web import problems
-from sync.web.admin import BODY, Admin, router
+from sync.web.admin import Admin, router, with_body
 from sync.web.asked import Limit, only
 
 _After = Annotated[
@@ -46,16 +46,18 @@ def _lists(answers: APIRouter, admin: Admin) -> None:
         dependencies=[only()],
         responses={
             200: {"model": shapes.MailboxLine, "description": "It was in scope already; nothing changed."},
-            **BODY,
+            **with_body(),
         },
     )
     def mailbox_added(given: shapes.MailboxAdded, response: Response) -> shapes.MailboxLine:
         """Take a mailbox into scope. Its new mail is captured from now on, its old mail follows. Whether there is such
         a mailbox shows as its status, a minute or two later."""
         before = mailboxes.find(world, admin.connection, given.address)
-        row = before or mailboxes.add(world, admin.connection, given.address, given.owner)
         if before is not None:
             response.status_code = 200
+            return _shown(admin, before)
+        row = mailboxes.add(world, admin.connection, given.address, given.owner)
+        admin.noted("mailbox added", row.id)
         return _shown(admin, row)
 
 
@@ -71,22 +73,29 @@ def _one(answers: APIRouter, admin: Admin) -> None:
         line = _shown(admin, row).model_dump()
         return shapes.MailboxWhole(**line, progress=far, busy=mailboxes.busy(world, row))
 
-    @answers.patch("/mailboxes/{id}", dependencies=[only()], responses={**missing, **BODY})
+    @answers.patch("/mailboxes/{id}", dependencies=[only()], responses=with_body(404))
     def mailbox_changed(id: str, given: shapes.MailboxChanged) -> shapes.MailboxLine:
         """Switch a mailbox off or on, say whose it is, pause or resume its old mail."""
         row = admin.mailbox(id)
         if given.owner is not None:
             row = mailboxes.assign(world, row, given.owner)
-        if given.backfill is not None:
-            (progress.pause if given.backfill == "paused" else progress.resume)(world, row)
+            admin.noted("mailbox assigned", id)
+        if given.backfill == "paused":
+            progress.pause(world, row)
+            admin.noted("backfill paused", id)
+        elif given.backfill == "running":
+            progress.resume(world, row)
+            admin.noted("backfill resumed", id)
         if given.off is not None:
             mailboxes.switch(world, row, given.off)
+            admin.noted("mailbox switched off" if given.off else "mailbox switched on", id)
         return _shown(admin, admin.mailbox(id))
 
     @answers.delete("/mailboxes/{id}", status_code=204, dependencies=[only()], responses=missing)
     def mailbox_removed(id: str) -> None:
         """Take a mailbox out of scope. What was captured stays in the CRM; its exclusions count when it comes back."""
         mailboxes.remove(world, admin.mailbox(id))
+        admin.noted("mailbox removed", id)
 
 
 def _asks(answers: APIRouter, admin: Admin) -> None:
@@ -101,20 +110,23 @@ def _asks(answers: APIRouter, admin: Admin) -> None:
         if row.off:
             raise HTTPException(409, "The mailbox is switched off: switch it on, and it catches up by itself.")
         mailboxes.sync_now(world, row)
+        admin.noted("mailbox asked", id)
         return shapes.Queued()
 
     @answers.post("/mailboxes/{id}/reset", status_code=202, dependencies=[only()], responses=missing)
     def mailbox_reset(id: str) -> shapes.Queued:
         """Forget how far a mailbox was and read it again from the start. Mail that the CRM has is recognised."""
         mailboxes.reset(world, admin.mailbox(id))
+        admin.noted("mailbox reset", id)
         return shapes.Queued()
 
-    @answers.post("/mailboxes/{id}/explain", dependencies=[only()], responses={**refused, **BODY})
+    @answers.post("/mailboxes/{id}/explain", dependencies=[only()], responses=with_body(404, 409))
     def message_explained(id: str, given: shapes.Explained) -> shapes.ExplanationShape:
         """Why a message of a mailbox is kept or not, by today's rules and contacts, address by address. Asks Microsoft:
         409 where Microsoft refuses and somebody must act, with what to do as `remedy`; 503 where it asks to wait or
         does not answer, with Retry-After."""
         found = explain.explain(world, admin.mailbox(id), given.message)
+        admin.noted("mail explained", id)
         return shapes.ExplanationShape.model_validate(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.errors import AccordError, BadItem, Conflict, NeedsPerson, Retry
+from sync.errors import AccordError, BadItem, BadPolicy, Conflict, NeedsPerson, Retry
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {
@@ -36,6 +36,7 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status once more.")
     detail: str = Field("", description="What to do about it, where there is more to say.")
     remedy: str = Field("", description="What somebody must do first, where Microsoft refused and will go on refusing.")
+    problems: list[str] = Field([], description="What is wrong with a policy, one by one, each with its path.")
     id: str = Field("", description="Find this problem in the log by its id; only for errors on our side.")
 
 
@@ -45,7 +46,7 @@ def told(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def problem(status: int, detail: str = "", **members: str) -> bytes:
+def problem(status: int, detail: str = "", **members: str | Sequence[str]) -> bytes:
     """The body of an error answer."""
     title = HTTPStatus(status).phrase
     told = {"detail": detail} if detail else {}
@@ -95,6 +96,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadItem, _bad_item)
+    app.add_exception_handler(BadPolicy, _bad_policy)
     app.add_exception_handler(Retry, _retry)
     app.add_exception_handler(NeedsPerson, _needs_person)
     app.add_exception_handler(Conflict, _conflict)
@@ -123,6 +125,11 @@ def _fault(one: Mapping[str, Any]) -> str:
 def _bad_item(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, BadItem)  # noqa: S101
     return Response(problem(422, f"{error.name}: {error.sentence}"), 422, media_type=MEDIA_TYPE)
+
+
+def _bad_policy(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, BadPolicy)  # noqa: S101
+    return Response(problem(422, error.sentence, problems=error.problems), 422, media_type=MEDIA_TYPE)
 
 
 def _retry(request: Request, error: Exception) -> Response:  # noqa: ARG001

@@ -15,9 +15,10 @@ from sync.graph.client import Graph
 from sync.graph.gates import Gates
 from sync.health import Checks, checks_of
 from sync.meter import Meter
+from sync.policies import Policies
 from sync.web.admin import Admin
 from sync.web.app import build
-from tests.stage import Stage
+from tests.stage import FIRM, Stage
 
 KEY = "a key for the tests"
 
@@ -67,7 +68,8 @@ def an_admin(stage: Stage, seconds: float = 10.0) -> Admin:
     """What the admin's routes work with, on a stage."""
     graph = Graph(stage.sessions, stage.signin, Meter(), Gates(stage.clock))
     checks = checks_of(stage.world, stage.blobs, stage.tenant.tenant_id, stage.signin.token, graph.reach)
-    return Admin(stage.world, stage.tenant.tenant_id, Checks(checks, stage.clock, seconds))
+    policies = Policies(stage.tables, stage.clock, FIRM)
+    return Admin(stage.world, stage.tenant.tenant_id, policies, Checks(checks, stage.clock, seconds))
 
 
 def the_web(stage: Stage) -> FastAPI:
