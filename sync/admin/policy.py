@@ -10,10 +10,11 @@ from typing import Any
 
 from sync.admin.arguments import DONE, Commands, Desk
 from sync.admin.overview import ADMIN, limit
-from sync.admin.render import Column, as_json, clean, moment, shown
+from sync.admin.render import Column, amount, as_json, clean, moment, shown
 from sync.errors import BadCommand, Refused
 
 POLICY = f"{ADMIN}/policy"
+MOVED = (("adds", "added"), ("removes", "removed"))
 _FILE = "FILE a policy as `policy get` puts it out; - for standard input"
 
 
@@ -31,7 +32,7 @@ def add(commands: Commands) -> None:
         leaf.add_argument("--note", default="", help="why, for the history")
     group.leaf("diff", _diff, "what a policy would change", _FILE)
     limit(group.leaf("history", _history, "the versions there were, newest first"))
-    group.leaf("presets", _presets, "the presets, and the reasons for what they choose")
+    group.leaf("presets", _presets, "the presets there are; `preset` gives the reasons")
 
 
 def _get(asked: Namespace, desk: Desk) -> int:
@@ -51,18 +52,19 @@ def _preset(asked: Namespace, desk: Desk) -> int:
     if chosen is None:
         known = ", ".join(clean(one["name"]) for one in presets)
         raise Refused("There is no preset of this name.", f"There are: {known}.")
-    return _saved(desk, chosen["policy"], asked.note or f"preset {asked.name}")
+    return _saved(desk, chosen["policy"], asked.note or f"preset {asked.name}", chosen["reasons"])
 
 
-def _saved(desk: Desk, policy: Mapping[str, Any], note: str) -> int:
+def _saved(desk: Desk, policy: Mapping[str, Any], note: str, reasons: Mapping[str, str] | None = None) -> int:
     """Check a policy, show what it changes, ask, and save it over exactly what it was compared with."""
     now = desk.client.get(POLICY)
     changes = _checked(desk, policy)
     if not changes:
         desk.screen.show(now.json, "It changes nothing.")
         return DONE
-    desk.screen.tell(_table(desk, changes))
-    if not desk.screen.ask(f"The policy in force is version {now.json['version']}; this replaces it.", desk.yes):
+    desk.screen.tell(_table(desk, changes, reasons))
+    which = f"Version {now.json['version']} of the policy" if now.json["version"] else "The default policy"
+    if not desk.screen.ask(f"{which} is in force; this replaces it.", desk.yes):
         return DONE
     saved = desk.client.ask("PUT", POLICY, body={"policy": policy, "note": note}, etag=now.etag).json
     desk.screen.show(saved, f"Version {saved['version']} is in force; within a minute every worker goes by it.")
@@ -90,16 +92,10 @@ def _history(asked: Namespace, desk: Desk) -> int:
 
 def _presets(asked: Namespace, desk: Desk) -> int:  # noqa: ARG001 - every command is called with both
     answer = desk.client.get(f"{POLICY}/presets").json
-    columns = [Column("preset", least=10), Column("why it chooses so", wraps=True, least=20)]
-    rows = [(one["name"], reason) for one in answer["items"] for reason in _reasons(one["reasons"])]
+    columns = [Column("preset", least=10), Column("is", least=12), Column("for whom", wraps=True, least=20)]
+    rows = [(one["name"], one["title"], one["sentence"]) for one in answer["items"]]
     desk.screen.show(answer, desk.screen.table(columns, rows, "There are no presets."))
     return DONE
-
-
-def _reasons(reasons: Any) -> list[str]:
-    if isinstance(reasons, Mapping):
-        return [f"{name}: {reason}" for name, reason in reasons.items()]
-    return [shown(one) for one in reasons] or [""]
 
 
 def _checked(desk: Desk, policy: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,10 +114,25 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _table(desk: Desk, changes: Sequence[Mapping[str, Any]]) -> str:
+def _table(desk: Desk, changes: Sequence[Mapping[str, Any]], reasons: Mapping[str, str] | None = None) -> str:
     columns = [Column("choice", least=20), Column("now", wraps=True, least=12), Column("then", wraps=True, least=12)]
-    rows = [(one["path"], shown(one["before"]), shown(one["after"])) for one in changes]
+    if reasons:
+        columns.append(Column("because", wraps=True, least=16))
+    rows = [(one["path"], *_both(one), *([reasons.get(str(one["path"]), "")] if reasons else [])) for one in changes]
     return desk.screen.table(columns, rows, "It changes nothing.")
+
+
+def _both(change: Mapping[str, Any]) -> tuple[str, str]:
+    """What a choice says before and after; of a long list, what came and what went."""
+    before, after = change["before"], change["after"]
+    moved = [f"{word} {shown(change.get(name))}" for word, name in MOVED if change.get(name)]
+    if not moved or not isinstance(before, list):
+        return _chosen(before), _chosen(after)
+    return amount(len(before), "entry", "entries"), "; ".join(moved)
+
+
+def _chosen(value: object) -> str:
+    return "none" if value is None else shown(value)
 
 
 def _read(name: str, desk: Desk) -> Mapping[str, Any]:

@@ -133,9 +133,9 @@ def duration(seconds: object) -> str:
     return amount(minutes, "minute") if minutes < 120 else amount(hours, "hour")
 
 
-def amount(number: int, thing: str) -> str:
-    """A number with its thing: 1 row, 2 rows."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def amount(number: int, thing: str, things: str = "") -> str:
+    """A number with its thing: 1 row, 2 rows; `things` where an s does not do."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def as_json(value: Any) -> str:

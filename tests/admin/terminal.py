@@ -81,11 +81,17 @@ class Stream(io.TextIOWrapper):
 
 
 class Keyboard(io.StringIO):
-    """Standard input: what somebody types, or nobody."""
+    """Standard input: what somebody types after thinking about it, or what comes through a pipe."""
 
-    def __init__(self, typed: str, terminal: bool) -> None:
+    def __init__(self, typed: str, terminal: bool, thinking: Callable[[], None]) -> None:
         super().__init__(typed)
         self._terminal = terminal
+        self._thinking = thinking
+
+    def readline(self, *given: Any) -> str:
+        """A line, when the thinking is done."""
+        self._thinking()
+        return super().readline(*given)
 
     def isatty(self) -> bool:
         """Whether somebody types."""
@@ -113,12 +119,14 @@ class Seen:
 
 @dataclass(slots=True)
 class Terminal:
-    """Somebody's shell. `typed` answers questions; while a command waits, `meanwhile` happens."""
+    """Somebody's shell. `typed` answers questions after `thinking`; while a command waits, `meanwhile` happens."""
 
     adapter: BaseAdapter | None
     folder: Path
     terminal: bool = False
     typed: str | None = None
+    piped: str = ""
+    thinking: Callable[[], None] = lambda: None
     meanwhile: Callable[[float], None] = lambda _seconds: None
     clock: Callable[[], float] = lambda: 0.0
     environment: dict[str, str] = field(default_factory=lambda: {"ACCORD_API_KEY": KEY, "COLUMNS": "120"})
@@ -126,7 +134,7 @@ class Terminal:
     def __call__(self, *words: str) -> Seen:
         """Type a command."""
         out, err = Stream(self.terminal), Stream(self.terminal)
-        keyboard = Keyboard(self.typed or "", self.typed is not None)
+        keyboard = Keyboard(self.typed or self.piped, self.typed is not None, self.thinking)
         shell = Shell(self.environment, self.folder, keyboard, out, err, self.meanwhile, self.clock, self.adapter)
         status = main(list(words), shell)
         return Seen(status, out.bytes(), err.bytes().decode())

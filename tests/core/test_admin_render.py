@@ -144,6 +144,7 @@ def test_a_time_to_wait_is_told_roughly(seconds: object, seen: str) -> None:
 
 def test_one_thing_is_one_and_more_are_more() -> None:
     assert (amount(1, "row"), amount(0, "row"), amount(2, "row")) == ("1 row", "0 rows", "2 rows")
+    assert (amount(1, "entry", "entries"), amount(2, "entry", "entries")) == ("1 entry", "2 entries")
 
 
 def test_json_says_exactly_what_was_answered_and_cannot_steer_a_terminal() -> None:
