@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from sync.admin import contacts, exclusions, exports, mailboxes, overview, policy, retry, runs
-from sync.admin.arguments import NOT_REACHED, REFUSED, STOPPED, USAGE, Desk, parser_of, read
+from sync.admin.arguments import DONE, NOT_REACHED, REFUSED, STOPPED, USAGE, Desk, parser_of, read
 from sync.admin.client import Client
 from sync.admin.screen import Screen
 from sync.admin.shell import Shell
@@ -28,12 +28,10 @@ GROUPS = (
 def main(words: Sequence[str] | None = None, shell: Shell | None = None) -> int:
     """Do what is asked and return the exit status; `words` are those of the process unless given."""
     shell = shell or Shell.here()
-    asked = read(parser_of(GROUPS), words, shell)
-    if isinstance(asked, int):
-        return asked
-    screen = Screen(shell, getattr(asked, "json", False))
+    screen = Screen(shell)
     try:
-        status = _do(asked, screen, shell)
+        asked = read(parser_of(GROUPS), words, shell)
+        status = asked if isinstance(asked, int) else _do(asked, shell)
         shell.stdout.flush()
     except KeyboardInterrupt:
         screen.tell("\nStopped. What was asked for before goes on in the service.")
@@ -41,14 +39,15 @@ def main(words: Sequence[str] | None = None, shell: Shell | None = None) -> int:
     except BrokenPipeError:
         # Nobody reads any more (`... | head`): what is left to write has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), shell.stdout.fileno())
-        return REFUSED
+        return DONE
     except (BadCommand, Refused, NotReached) as error:
         screen.trouble(error)
         return _status(error)
     return status
 
 
-def _do(asked: Namespace, screen: Screen, shell: Shell) -> int:
+def _do(asked: Namespace, shell: Shell) -> int:
+    screen = Screen(shell, getattr(asked, "json", False))
     client = Client(getattr(asked, "url", None) or shell.url(), shell.key(), shell.adapter)
     try:
         status: int = asked.does(asked, Desk(client, screen, shell, getattr(asked, "yes", False)))
