@@ -177,13 +177,12 @@ def log(
     reasons: dict[str, int],
 ) -> None:
     """A run with its items."""
-    rows = [{"PartitionKey": run, "RowKey": f"{at:06d}", **item} for at, item in enumerate(items)]
+    rows = [{"PartitionKey": run, "RowKey": f"k|{at:06d}", **item} for at, item in enumerate(items)]
     for at in range(0, len(rows), 100):
-        tables["AccordRunItems"].submit_transaction([("upsert", row, REPLACE) for row in rows[at : at + 100]])
-    day = f"{99999 - int(started.timestamp() // 86400):05d}"
+        tables["AccordRunItems"].submit_transaction([("upsert", row, MERGE) for row in rows[at : at + 100]])
+    time = f"{10**16 - round(started.timestamp() * 1e6):016d}"
     row = {
-        "PartitionKey": day,
-        "RowKey": f"{10**16 - round(started.timestamp() * 1e6):016d}|{run}",
+        "PartitionKey": "runs",
         "id": run,
         "connection": connection,
         "mailbox": mailbox,
@@ -198,8 +197,13 @@ def log(
         "skipped": json.dumps(reasons),
         "sentence": "",
         "job": "",
+        "stage": "",
     }
-    tables["AccordRuns"].upsert_entity(row, UpdateMode.REPLACE)
+    group: list[Any] = [
+        ("upsert", {**row, "RowKey": key}, MERGE) for key in (f"a|{time}|{run}", f"m|{mailbox}|{time}|{run}")
+    ]
+    group.append(("upsert", {"PartitionKey": "runs", "RowKey": f"r|{run}", "time": time}, MERGE))
+    tables["AccordRuns"].submit_transaction(group)
 
 
 def save(

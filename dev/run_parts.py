@@ -229,9 +229,9 @@ class View:
         world = self._site.world
         names = {row.id: row.address for row in world.state.mailboxes()}
         found = []
-        for run in world.log.runs(10_000):
+        for run in world.log.runs(10_000)[0]:
             if run.started >= moment and (run.errors or run.stream.endswith("-poison") or run.reason == "poisoned"):
-                items = [item.reason for item in world.log.items(run.id) if item.outcome == "error"]
+                items = [item.reason for item in world.log.items(run.id)[0] if item.outcome == "error"]
                 why = run.sentence or next(iter(items), "an item could not be read.")
                 found.append(f"{names.get(run.mailbox, run.mailbox)}: {why}")
         for one in mailboxes.all_standings(world):

@@ -23,7 +23,7 @@ from sync.errors import (
     TooLarge,
     Unavailable,
 )
-from sync.model import Attachment, Broken, Filed, MailRecord, RunItem
+from sync.model import Attachment, Broken, Filed, MailRecord
 from sync.work import PATIENT, Work
 
 MEGABYTE = 1024 * 1024
@@ -52,7 +52,7 @@ def attached(work: Work, records: Sequence[MailRecord], ready: list[MailRecord])
             refused[message] = found
         elif found is None or isinstance(found, Broken | Retry | NeedsPerson):
             why = found.sentence if found else "The message was gone before its files were listed."
-            work.tally.items.append(RunItem(message, "error", why, record.key))
+            work.tally.fail(message, why, record.key)
             ready.append(record)
         else:
             try:
@@ -95,9 +95,7 @@ def _filed(work: Work, record: MailRecord, number: int, one: Attachment) -> File
     except (Retry, NeedsPerson, Reset, Gone, BadItem, ForeignLink) as why:
         if isinstance(why, Unavailable) and work.refused[work.mark(record.envelope.id)] < TRIES:
             raise
-        work.tally.items.append(
-            RunItem(record.envelope.id, "error", f"A file of this mail could not be had. {why.sentence}", record.key)
-        )
+        work.tally.fail(record.envelope.id, f"A file of this mail could not be had. {why.sentence}", record.key)
         return Filed(one, why=why.sentence)
 
 

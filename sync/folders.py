@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sync.errors import AccordError, CursorGone, Gone
-from sync.model import Folder, FolderRound, MailPage, RunItem
+from sync.model import Folder, FolderRound, MailPage
 from sync.page import capture
 from sync.state import Place
 from sync.work import Work
@@ -134,7 +134,7 @@ def rounds(work: Work, cursor: dict[str, Any], places: Mapping[str, Place]) -> b
 def _lost(work: Work, place: Place, lost: AccordError, listed: bool = True) -> None:
     """An error row for a folder that cannot be had, unless it may be gone in truth: no full list has it yet."""
     if listed:
-        work.tally.items.append(RunItem(f"folder {work.mark(place.folder)}", "error", lost.sentence))
+        work.tally.fail(f"folder {work.mark(place.folder)}", lost.sentence)
 
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:

@@ -33,6 +33,12 @@ Cause = Literal[
     "error",
 ]
 
+# Where an error came from (T6); empty where nothing went wrong, or inside of Accord.
+Stage = Literal["", "Microsoft Graph", "CRM", "storage"]
+# What became of an error item that was asked for again: it stands in the CRM now, failed once more, is not there any
+# more, or is left out by today's rules.
+RetryOutcome = Literal["", "queued", "mended", "failed", "gone", "left out"]
+
 # The backfill of a mailbox whose old mail waits until somebody resumes it.
 PAUSED = "paused"
 
@@ -336,17 +342,29 @@ class MailboxRow:
 
 @dataclass(frozen=True, slots=True)
 class RunItem:
-    """One line of a run: what happened to one item and why. `record` leads to the CRM where there is one."""
+    """One line of a run: what happened to one item and why (T2, T6). `record` leads to the CRM where there is one.
+
+    `number` names it in its run. Of an error `stage` says where it came from, `retried` when it was last asked for
+    again, `retry` what became of that and `retry_reason` why.
+    """
 
     name: str
     outcome: Literal["kept", "error"]
     reason: str
     record: str = ""
+    number: int = 0
+    stage: Stage = ""
+    retried: datetime | None = None
+    retry: RetryOutcome = ""
+    retry_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One row of Logs & Errors."""
+    """One row of Logs & Errors (T1). A run with a `sentence` failed as a whole; then `stage` says where it came from.
+
+    `job` is the message of a job that was given up. `retried` is when somebody last had the run done again.
+    """
 
     id: str
     connection: str
@@ -362,3 +380,10 @@ class Run:
     skipped: Mapping[str, int] = field(default_factory=dict)
     sentence: str = ""
     job: str = ""
+    stage: Stage = ""
+    retried: datetime | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it counts as an error: as a whole, or by one of its items."""
+        return bool(self.errors or self.sentence)

@@ -43,7 +43,8 @@ def capture(
     is with a page that comes again. Whoever has become a contact since is put beside a known mail.
     """
     work.tally.met((), len(page.broken))
-    work.tally.items += [RunItem(one.name, "error", one.sentence) for one in page.broken]
+    for broken in page.broken:
+        work.tally.fail(broken.name, broken.sentence)
     kept = _decide(work, page.items, skipped, oldest)
     joined: list[MailRecord] = []
     shown = len(kept)
@@ -100,7 +101,7 @@ def _weigh(
             # Nobody's fault, and what Microsoft named counts before any wait of ours.
             wait = why if not isinstance(wait, Throttled) or why.after > wait.after else wait
         elif alone or work.refused[mark] > (PATIENT if answered else VERY_PATIENT):
-            work.tally.items.append(RunItem(message, "error", why.sentence, kept[message].key))
+            work.tally.fail(message, why.sentence, kept[message].key)
         elif not isinstance(wait, Throttled):
             wait = _longer(why, work.refused[mark])
     if wait is not None:
@@ -183,7 +184,7 @@ def _filled(work: Work, record: MailRecord, body: Body | Broken | None) -> MailR
         work.tally.skip("gone")
         return None
     if isinstance(body, Broken):
-        work.tally.items.append(RunItem(body.name, "error", body.sentence, record.key))
+        work.tally.fail(body.name, body.sentence, record.key)
         return None
     work.tally.bodies += 1
     author = record.envelope.author.address if record.envelope.author else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,22 @@ from types import TracebackType
 from typing import Any
 
 from sync import lists
-from sync.errors import AccordError, LeaseLost, MalformedAnswer, Retry
+from sync.errors import (
+    AccordError,
+    BadItem,
+    Conflict,
+    ForeignLink,
+    Gone,
+    LeaseLost,
+    MalformedAnswer,
+    NeedsPerson,
+    Reset,
+    Retry,
+    StorageUnavailable,
+    TooLarge,
+)
 from sync.matching import Rules
-from sync.model import Envelope, Job, MailboxRow, Run, RunItem
+from sync.model import Envelope, Job, MailboxRow, Run, RunItem, Stage
 from sync.state import Opened, Place
 from sync.world import World
 
@@ -54,6 +68,10 @@ class Tally:
     def errors(self) -> int:
         """Items that failed."""
         return sum(item.outcome == "error" for item in self.items)
+
+    def fail(self, name: str, sentence: str, record: str = "") -> None:
+        """Note an item that Microsoft Graph does not give, or not so that it can be read."""
+        self.items.append(RunItem(name, "error", sentence, record, stage="Microsoft Graph"))
 
     def keep(self, count: int) -> None:
         """Count mails that were stored."""
@@ -111,7 +129,7 @@ class Work:
         if isinstance(raised, AccordError):
             # Waiting is not an error, but an answer that cannot be read is one.
             waits = isinstance(raised, Retry) and not isinstance(raised, MalformedAnswer)
-            self.log("" if waits else raised.sentence)
+            self.log("" if waits else raised.sentence, stage_of(raised))
         broken_off = (
             {**self._cursor, "again": True, "refused": dict(self.refused.most_common(200))} if self._cursor else None
         )
@@ -160,18 +178,20 @@ class Work:
         if self._lease.until - self.world.clock() < SOON:
             self.save()
 
-    def log(self, sentence: str = "") -> None:
+    def log(self, sentence: str = "", stage: Stage = "") -> None:
         """One row of Logs & Errors and one line of the log; a run that did nothing leaves none (T5)."""
-        tally = self.tally
+        tally, lease = self.tally, self._lease
         if not (tally.seen or tally.items or sentence):
             return
+        began = self._started
         run = Run(
-            id=self.world.keys.of("run", self._lease.mailbox, self._lease.stream, str(self._lease.number)),
+            # A mailbox that was begun again counts its leases again.
+            id=self.world.keys.of("run", lease.mailbox, lease.stream, str(lease.number), began.isoformat()),
             connection=self.row.connection,
             mailbox=self.row.id,
-            stream=self._lease.stream,
+            stream=lease.stream,
             reason=self._job.reason,
-            started=self._started,
+            started=began,
             ended=self.world.clock(),
             seen=tally.seen,
             kept=tally.kept,
@@ -179,17 +199,27 @@ class Work:
             bodies=tally.bodies,
             skipped=dict(tally.skipped),
             sentence=sentence,
+            stage=stage if sentence else "",
         )
         self.world.log.write(run, tally.items)
         self._logged = tally.errors
-        logger.info(
-            "run %s stream=%s reason=%s seen=%d kept=%d errors=%d bodies=%d seconds=%.1f",
-            run.id[:12],
-            run.stream,
-            run.reason,
-            run.seen,
-            run.kept,
-            run.errors,
-            run.bodies,
-            (run.ended - run.started).total_seconds(),
-        )
+        logger.info("run %s", line(run))
+
+
+def line(run: Run) -> str:
+    """A run as one JSON object, for the line of the log: names, counts and seconds, no sentence. Pure.
+
+    JSON, not key=value: Application Insights keeps no custom dimensions of a worker without telemetry of its own, and
+    `parse_json(substring(message, 4))` reads the whole of this in a query; a line break in a value stays inside (S29).
+    """
+    seconds = round((run.ended - run.started).total_seconds(), 1)
+    names = ("id", "mailbox", "stream", "reason", "seen", "kept", "errors", "bodies")
+    said = {name: getattr(run, name) for name in names}
+    return json.dumps({**said, "skipped": sum(run.skipped.values()), "seconds": seconds, "failed": run.failed})
+
+
+def stage_of(error: AccordError) -> Stage:
+    """Where an error came from (T6). Pure."""
+    if isinstance(error, StorageUnavailable | Conflict | TooLarge):
+        return "storage"
+    return "Microsoft Graph" if isinstance(error, Retry | NeedsPerson | Reset | Gone | BadItem | ForeignLink) else ""

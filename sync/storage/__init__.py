@@ -21,6 +21,7 @@ TABLES = (
     "AccordAudit",
     "AccordRuns",
     "AccordRunItems",
+    "AccordRetries",
     "CrmRecords",
     "CrmTimeline",
     "CrmAddresses",

@@ -10,7 +10,16 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Securit
 from pydantic import Field
 
 from sync.crm.builtin import Builtin
-from sync.web import admin_audit, admin_exclusions, admin_health, admin_mailboxes, admin_policy, problems, shapes
+from sync.web import (
+    admin_audit,
+    admin_exclusions,
+    admin_health,
+    admin_mailboxes,
+    admin_policy,
+    admin_runs,
+    problems,
+    shapes,
+)
 from sync.web.admin import Admin
 from sync.web.asked import After, Limit, found, key_check, only
 
@@ -53,7 +62,7 @@ def build(crm: Builtin, api_key: str, admin: Admin) -> FastAPI:
     app.include_router(_health())
     app.include_router(_contacts(crm), dependencies=guarded)
     app.include_router(_records(crm), dependencies=guarded)
-    for part in (admin_health, admin_mailboxes, admin_exclusions, admin_policy, admin_audit):
+    for part in (admin_health, admin_mailboxes, admin_exclusions, admin_policy, admin_runs, admin_audit):
         app.include_router(part.routes(admin), dependencies=guarded)
     return app
 

@@ -80,6 +80,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/progress.py",
             "sync/retention.py",
             "sync/rounds.py",
+            "sync/retries.py",
             "sync/log.py",
             "sync/page.py",
             "sync/policies.py",

@@ -123,7 +123,7 @@ def test_a_poison_message_becomes_a_row_of_the_log(worker, tenant):
     worker.queue("poisoned_backfill_mail", "no json")
     worker.queue("poisoned_poll_idle", "no json")
 
-    runs = wiring.world().log.runs()
+    runs = wiring.world().log.runs()[0]
     assert [run.stream for run in runs] == ["poll-idle", "backfill-mail", "sync-mail"]
     assert "version 99" in runs[2].sentence
 

@@ -150,7 +150,7 @@ def _always(cell: Cell, stage: HostedStage) -> list[str]:
     if stage.parked and not cell.given_up:
         wrong.append(f"{len(stage.parked)} messages were given up.")
     if cell.given_up:
-        logged = sum(run.reason == "poisoned" for run in stage.world.log.runs(1000))
+        logged = sum(run.reason == "poisoned" for run in stage.world.log.runs(1000)[0])
         wrong += [f"{len(stage.parked)} were given up, {logged} are in the log."] if logged != len(stage.parked) else []
     elif not cell.parks and (found := [why for _, why in errors(stage) if "without an id" not in why]):
         wrong.append(f"The log has errors: {found}")

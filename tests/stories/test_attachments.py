@@ -84,7 +84,7 @@ def test_the_policy_says_what_of_files_is_kept(stage, choice, files):
 
 def errors(stage: Stage):
     """Records of the error items of all runs."""
-    items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+    items = [item for run in stage.world.log.runs()[0] for item in stage.world.log.items(run.id)[0]]
     return [item.record for item in items if item.outcome == "error"]
 
 

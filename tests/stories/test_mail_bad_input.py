@@ -78,7 +78,7 @@ def kept(stage: Stage, subject: str = BAD) -> Mail:
 
 def errors(stage: Stage) -> list[RunItem]:
     """All error rows of Logs & Errors."""
-    items = (item for run in stage.world.log.runs() for item in stage.world.log.items(run.id))
+    items = (item for run in stage.world.log.runs()[0] for item in stage.world.log.items(run.id)[0])
     return [item for item in items if item.outcome == "error"]
 
 
@@ -315,7 +315,7 @@ def test_a_mail_of_nothing_but_nulls_is_counted_as_nobodys(stage: Stage, when: s
     with_json(stage, emptied)
     capture(stage, when, lambda time: bad.append(stage.mail(subject=BAD, received=time)))
 
-    assert sum(run.skipped.get("no address", 0) for run in stage.world.log.runs()) > 0
+    assert sum(run.skipped.get("no address", 0) for run in stage.world.log.runs()[0]) > 0
     assert errors(stage) == []
 
 

@@ -78,7 +78,7 @@ def test_one_refused_part_of_a_batch_takes_no_other_with_it(stage, kind):
 
     gone = kind in {"not_found", "forbidden"}
     assert len(stage.timeline()) == (4 if gone else 5)
-    errors = sum(run.errors for run in stage.world.log.runs())
+    errors = sum(run.errors for run in stage.world.log.runs()[0])
     assert errors == (1 if kind == "forbidden" else 0)
 
 
@@ -89,7 +89,7 @@ def test_a_message_that_graph_refuses_again_and_again_is_an_error_row(stage):
 
     stage.settle(ticks=14)
 
-    items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+    items = [item for run in stage.world.log.runs()[0] for item in stage.world.log.items(run.id)[0]]
     assert [(item.name, item.outcome) for item in items if item.outcome == "error"] == [(message, "error")]
     assert len(stage.timeline()) == 4
 
@@ -173,7 +173,7 @@ def test_a_folder_whose_pages_lead_to_themselves_is_an_error_row_and_the_others_
     stage.mail(subject="beside it")
     stage.settle()
 
-    errors = [item for run in world.log.runs() for item in world.log.items(run.id) if item.outcome == "error"]
+    errors = [item for run in world.log.runs()[0] for item in world.log.items(run.id)[0] if item.outcome == "error"]
     assert stage.timeline() == ["beside it"]
     assert all("leads to itself" in item.reason for item in errors)
 
@@ -194,7 +194,7 @@ def test_an_error_row_stands_in_the_log_before_the_place_passes_it():
             killed = True
         stage.clock.advance(601)
         jobs.work(stage.a_worker(), "sync-mail", a_job(row).to_json(), capture.live)
-        items = [item for run in stage.world.log.runs() for item in stage.world.log.items(run.id)]
+        items = [item for run in stage.world.log.runs()[0] for item in stage.world.log.items(run.id)[0]]
         stage.close()
 
         assert any(item.outcome == "error" for item in items), f"killed before effect {effects}"
@@ -394,7 +394,7 @@ def test_a_message_of_a_later_release_is_refused_by_name_and_ends_in_the_log(sta
         jobs.work(stage.world, "sync-mail", later, capture.live)
     jobs.poisoned(stage.world, "sync-mail", later)
 
-    (run,) = stage.world.log.runs()
+    (run,) = stage.world.log.runs()[0]
     assert (run.reason, run.errors, run.job) == ("poisoned", 1, later)
     assert "version 2" in run.sentence
 
@@ -403,7 +403,7 @@ def test_a_message_of_a_later_release_is_refused_by_name_and_ends_in_the_log(sta
 def test_a_poison_message_of_any_make_ends_in_the_log(stage, text):
     jobs.poisoned(stage.world, "sync-mail", text)
 
-    (run,) = stage.world.log.runs()
+    (run,) = stage.world.log.runs()[0]
     assert run.job == text[:4000]
 
 
@@ -413,7 +413,7 @@ def test_a_job_that_failed_for_good_is_logged_with_its_last_reason(stage):
 
     jobs.poisoned(stage.world, "sync-mail", a_job(row).to_json())
 
-    (run,) = stage.world.log.runs()
+    (run,) = stage.world.log.runs()[0]
     assert (run.mailbox, run.sentence) == (row.id, "The last reason.")
 
 

@@ -98,7 +98,7 @@ def test_whatever_shows_wakes_the_mailbox_and_then_it_sleeps_again(stage, what):
     woken, _ = asked(stage, ticks=2)
 
     assert woken > 5
-    assert stage.world.log.runs()[0].reason == "news"
+    assert stage.world.log.runs()[0][0].reason == "news"
     assert len(stage.timeline()) == (2 if what == "mail" else 1)
     assert asked(stage) == (1, 1)
 
@@ -379,7 +379,7 @@ def test_a_shard_that_cannot_be_read_is_refused_and_ends_in_the_log(stage):
         poll.poll_idle(stage.world, "no json")
     jobs.poisoned(stage.world, poll.QUEUE, "no json")
 
-    (run,) = stage.world.log.runs()
+    (run,) = stage.world.log.runs()[0]
     assert (run.stream, run.reason) == (poll.QUEUE, "poisoned")
 
 
