@@ -10,7 +10,7 @@ from sync.admin import mailboxes
 from sync.admin.arguments import DONE, Commands, Desk, since
 from sync.admin.client import Query, part
 from sync.admin.overview import ADMIN, limit
-from sync.admin.render import Column, moment
+from sync.admin.render import Column, clean, moment
 
 RUNS = f"{ADMIN}/runs"
 
@@ -86,16 +86,19 @@ def _run(asked: Namespace, desk: Desk) -> int:
         ("kept", run["kept"]),
         ("errors", run["errors"]),
         ("not kept", run["skipped"] or ""),
-        ("", run["sentence"]),
+        ("failed", run["sentence"]),
+        ("where", run["stage"]),
+        ("retried", f"{moment(run['retried'])} UTC" if run["retried"] else ""),
     ]
     columns = [
         Column("item", right=True),
         Column("became", least=6),
         Column("why", wraps=True, least=16),
-        Column("retried", wraps=True),
-        Column("what", least=20),
+        Column("where", least=5),
+        Column("retry", wraps=True, least=8),
+        Column("what", least=12),
     ]
-    rows = [(one["number"], one["outcome"], one["reason"], _retried(one), one["name"]) for one in items]
+    rows = [(one["number"], one["outcome"], one["reason"], one["stage"], _retry(one), one["name"]) for one in items]
     desk.screen.show(
         {**run, "items": items}, desk.screen.facts(facts), desk.screen.table(columns, rows, "It has no items.")
     )
@@ -106,6 +109,6 @@ def _mailbox(run: Mapping[str, Any], names: Mapping[str, str]) -> str:
     return ", ".join(names.get(one, one) for one in str(run["mailbox"]).split(",") if one)
 
 
-def _retried(item: Mapping[str, Any]) -> str:
-    """What became of an item's retry."""
-    return " ".join(str(item[name]) for name in ("retried", "outcome") if item.get(name))
+def _retry(item: Mapping[str, Any]) -> str:
+    """What became of an item that was asked for again."""
+    return " ".join(clean(item[name]) for name in ("retry", "retry_reason") if item[name])
