@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from urllib3 import HTTPResponse
 
+from dev.firm import Attachment
 from dev.tenant.faults import Fault
 from tests.stage import ADA, Stage
 from tests.web.web_world import KEY, the_web
@@ -91,12 +92,12 @@ class Firm:
         self.stage.mail(subject="there")
         self.mailbox = self.stage.add().id
         self.stage.settle()
-        self.stage.tenant.faults.add(Fault(match="attachments", kind="forbidden", times=None))
-        self.stage.mail(subject="another")
+        self.stage.tenant.faults.add(Fault(match=r"attachments/.*value", kind="forbidden"))
+        self.stage.mail(subject="another", attachments=(Attachment("plan.pdf", "application/pdf", b"%PDF"),))
         self.stage.settle()
         self.contact = self.stage.crm.contacts(1)[0][0].key
         self.mail = self.stage.crm.timeline(self.contact, 1)[0][0].key
-        self.run = self.stage.world.log.runs(1)[0][0].id
+        self.run = self.stage.world.log.runs(1, errors=True)[0][0].id
 
     def known(self, path: str) -> dict[str, Any]:
         """What stands in the places of a path, so that something is found there."""
