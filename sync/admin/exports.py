@@ -19,7 +19,9 @@ from sync.admin.runs import narrowed, which
 from sync.errors import BadCommand
 
 # What a spreadsheet would take for a formula gets an apostrophe before it, as in what the service writes.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Tells Excel that the file is UTF-8.
+_BOM = "\ufeff".encode()
 _FIELDS = ("address", "id", "title", "sentence", "remedy", "until", "backfill", "owner")
 _HEADER = ("Address", "Id", "Status", "Reason", "What to do", "Until (UTC)", "Old mail", "Owner")
 
@@ -53,7 +55,7 @@ def _policy(asked: Namespace, desk: Desk) -> int:
 
 def _lines(desk: Desk) -> Iterator[bytes]:
     """All mailboxes as CSV (RFC 4180), page by page."""
-    yield _line(_HEADER)
+    yield _BOM + _line(_HEADER)
     for one in desk.client.pages(BOXES):
         told = {**one, "until": moment(one["until"])}
         yield _line([str(told[name]) for name in _FIELDS])

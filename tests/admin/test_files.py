@@ -105,7 +105,7 @@ def test_mailboxes_go_out_as_a_sheet_in_which_nothing_is_a_formula(
 
     assert (written.status, written.out, written.err) == (0, "", "boxes.csv is written.\n")
     assert (tmp_path / "boxes.csv").read_bytes() == piped.raw
-    rows = list(csv.reader(io.StringIO(piped.out, newline="")))
+    rows = list(csv.reader(io.StringIO(piped.out.removeprefix("\ufeff"), newline="")))
     assert rows[0][:3] == ["Address", "Id", "Status"]
     assert sorted(row[0] for row in rows[1:]) == ["'=cmd@firm.example", ADA]
     assert piped.raw.count(b"\r\n") == 3
