@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,26 @@ def answer(request: requests.PreparedRequest, status: int, headers: dict[str, st
     made.request = request
     made.url = request.url or ""
     return made
+
+
+class Far(BaseAdapter):
+    """Somebody who is not Accord, or not well: answers the same to everything, or not at all."""
+
+    def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        super().__init__()
+        self._answer = status, dict(headers or {}), body
+        self.fails: Exception | None = None
+        self.requests: list[requests.PreparedRequest] = []
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """The same answer, or the same failure."""
+        self.requests.append(request)
+        if self.fails is not None:
+            raise self.fails
+        return answer(request, *self._answer)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class Stream(io.TextIOWrapper):

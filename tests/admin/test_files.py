@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sync.admin.contacts import Upload
-from tests.admin.terminal import AppAdapter, Terminal
+from tests.admin.terminal import AppAdapter, Far, Terminal
 from tests.stage import ADA, Stage
 
 CSV = b"Name,Email\nRosa Client,rosa@client.example\nEve,eve@client.example\nBen,\n"
@@ -90,6 +90,15 @@ def test_a_file_on_its_way_says_how_far_it_is() -> None:
     assert (len(upload), b"".join(pieces)) == (100, b"x" * 100)
     assert told[0] == (0.5, "Sending")
     assert told[-1] == (None, "The service takes the contacts in")
+
+
+def test_an_import_that_is_cut_off_may_be_sent_again(tmp_path: Path) -> None:
+    (tmp_path / "contacts.csv").write_bytes(CSV)
+
+    seen = Terminal(Far(504, {"Content-Type": "text/html"}), tmp_path)("import", "contacts.csv")
+
+    assert (seen.status, seen.out) == (3, "")
+    assert "the same file may be sent again" in seen.err
 
 
 # -- files

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
 
-from tests.admin.terminal import AppAdapter, Terminal, answer
+from tests.admin.terminal import AppAdapter, Far, Terminal
+from tests.stage import Stage
 from tests.web.web_world import KEY
 
 STATUS = {"mailboxes": 0, "causes": [], "last_tick": None, "policy_version": 0, "queues": []}
-
-
-class Far(BaseAdapter):
-    """Somebody who is not Accord, or not well: answers the same to everything, or not at all."""
-
-    def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-        super().__init__()
-        self._answer = status, dict(headers or {}), body
-        self.fails: Exception | None = None
-        self.requests: list[requests.PreparedRequest] = []
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        self.requests.append(request)
-        if self.fails is not None:
-            raise self.fails
-        return answer(request, *self._answer)
-
-    def close(self) -> None:
-        pass
 
 
 def well(adapter: Far | None = None) -> Far:
@@ -288,9 +268,9 @@ def test_an_answer_of_another_release_is_told_by_what_it_lacks(tmp_path: Path) -
     assert "has no 'last_tick'" in seen.err
 
 
-def test_long_lists_are_asked_page_by_page_and_joined(shell: Terminal) -> None:
+def test_long_lists_are_asked_page_by_page_and_joined(stage: Stage, shell: Terminal) -> None:
     for number in range(201):
-        shell("mailbox", "add", f"m{number:03d}@firm.example")
+        stage.add(f"m{number:03d}@firm.example")
     assert isinstance(shell.adapter, AppAdapter)
     shell.adapter.asked.clear()
 
