@@ -38,7 +38,7 @@ def store(
         for row in shown(one, key, sent, mailbox, digest):
             timeline[row["PartitionKey"]].append(row)
         direction = "out" if one["out"] else "in"
-        items.append({"name": one["id"], "outcome": "kept", "reason": direction, "record": key})
+        items.append({"name": one["id"], "outcome": "kept", "reason": direction, "record": key, "stage": ""})
     for bucket, many in buckets.items():
         for group in grouped(many):
             append(tables["CrmRecords"], counters, bucket, group)

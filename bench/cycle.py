@@ -25,6 +25,7 @@ from dev.memory import ManualClock
 from sync import capture, fanout, history, jobs, poll, storage, wiring
 from sync.idle import newest
 from sync.model import Job, MailboxRow
+from sync.schedule import due
 from sync.settings import load
 from sync.wiring import Site
 from sync.world import World
@@ -87,7 +88,7 @@ def _prepared(site: Site, told: argparse.Namespace) -> tuple[int, list[MailboxRo
     rows = [
         world.state.add_mailbox(told.tenant_id, f"person{number}@{told.domain}") for number in range(told.mailboxes)
     ]
-    rounds = [row for row in rows if fanout.due(row.id, start, end, fanout.FULL_ROUND)]
+    rounds = [row for row in rows if due(row.id, start, end, fanout.FULL_ROUND)]
     light = [row for row in rows if row not in rounds]
     for row in (*rounds, *light[: told.mails]):
         job = Job(row.connection, "mail", (row.id,), "prepared").to_json()

@@ -116,10 +116,12 @@ class MemoryTables:
             raise Exists("A row that had to be new exists already.", write.key)
         if write.version is not None and (row is None or row.version != write.version):
             raise Stale("A row changed since it was read.", write.key)
+        if write.action == "update" and row is None:
+            raise Stale("A row that had to be there is gone.", write.key)
         if write.action == "delete":
             return None
         values = {name: stored(value) for name, value in write.values.items()}
-        if write.action == "merge" and row is not None:
+        if write.action in ("merge", "update") and row is not None:
             values = {**row.values, **values}
             check_row(write.key, values)
         self._version += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -139,27 +140,31 @@ def _lost(work: Work, place: Place, lost: AccordError, listed: bool = True) -> N
 
 def _round(work: Work, cursor: Mapping[str, Any], place: Place) -> bool:
     seen: set[str] = set()
-    while True:
-        if work.late():
-            return False
-        try:
-            page = work.box.follow(place.next or place.link)
-        except CursorGone:
-            if place.folder in work.opened:
-                raise
-            place = _open(work, cursor, place)
-            work.save(places=[place])
-        else:
-            reached = _reached(work, cursor, place, page)
-            if reached.next in seen:
-                raise CursorGone("The pages of a folder's changes lead back to themselves.")
-            # An empty answer needs no write: the old link stays good.
-            if page.items or page.removed or page.broken or reached.next or place.next:
-                work.save(places=[reached])
-            place = reached
-        if not place.next:
-            return True
-        seen.add(place.next)
+    with ExitStack() as counting:
+        while True:
+            if work.late():
+                return False
+            try:
+                page = work.box.follow(place.next or place.link)
+            except CursorGone:
+                if place.folder in work.opened:
+                    raise
+                if place.link:
+                    # A whole round has shown this folder before: what it lists again is no news (I5).
+                    counting.enter_context(work.tally.only_news())
+                place = _open(work, cursor, place)
+                work.save(places=[place])
+            else:
+                reached = _reached(work, cursor, place, page)
+                if reached.next in seen:
+                    raise CursorGone("The pages of a folder's changes lead back to themselves.")
+                # An empty answer needs no write: the old link stays good.
+                if page.items or page.removed or page.broken or reached.next or place.next:
+                    work.save(places=[reached])
+                place = reached
+            if not place.next:
+                return True
+            seen.add(place.next)
 
 
 def _open(work: Work, cursor: Mapping[str, Any], place: Place) -> Place:

@@ -7,6 +7,8 @@ history   a mailbox's job: searches for up to five addresses by participant; mor
           fields. Decides like every other stream, so exclusions count, and those taken back still count for the mail
           from before (F4).
 
+Error items that somebody asked for again are worked under the same lease (`mend`), before anything else.
+
 A round exists before any mailbox is told, and a mailbox remembers the last one it has served: whoever dies in between
 is told again.
 """
@@ -18,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sync import dispatch, folders, listing
+from sync import dispatch, folders, listing, mend
 from sync.capture import behind, left_out
 from sync.errors import CursorGone, Unavailable
 from sync.model import Job, MailboxRow
@@ -114,16 +116,22 @@ def _closed(world: World, known: dict[str, Any]) -> Round | None:
 
 
 def history(world: World, job: Job, row: MailboxRow) -> bool:
-    """One page of what a search or a listing finds; the next page is a job of its own."""
+    """Some error items that are to be done again, or one page of what a search or a listing finds; the next is a job of
+    its own."""
     begun = behind(world, row, "mail-history")
     if begun is None:
         return False
     want, start, places, opened = begun
     with Work(world, row, job, opened) as work:
         cursor = {"served": 0, "relisted": 0, "task": None, **opened.cursor}
-        if cursor["task"] is None:
+        asked = world.log.retries.waiting(row.id, mend.SLICE)
+        if asked:
+            # Somebody waits for these: they come first, and what else there is with the next job.
+            work.save(cursor)
+            mend.mend(work, asked, _left_out(work, start, places), _oldest(work, start))
+        elif cursor["task"] is None:
             cursor |= _task(world, start, cursor)
-        if cursor["task"] is not None:
+        if cursor["task"] is not None and not asked:
             # Saved first: what breaks off remembers its task, and how often which message was refused.
             work.save(cursor)
             with work.tally.only_news():
@@ -132,7 +140,7 @@ def history(world: World, job: Job, row: MailboxRow) -> bool:
             if cursor["task"] is None:
                 # Rounds that came meanwhile: what is wanted by now is served when there is none.
                 cursor |= _task(world, start, cursor)
-        done = cursor["task"] is None
+        done = cursor["task"] is None and not asked
         work.finish(cursor)
     if done:
         world.state.wants.served(row.id, "mail-history", want.count)
@@ -169,6 +177,10 @@ def _task(world: World, start: Mapping[str, Any], cursor: Mapping[str, Any]) -> 
     return {**served, "task": {"search": list(addresses)} if addresses else None}
 
 
+def _oldest(work: Work, start: Mapping[str, Any]) -> datetime | None:
+    return work.world.policy().mail.backfill_start(datetime.fromisoformat(start["opened"]))
+
+
 def _listing(world: World, start: Mapping[str, Any]) -> dict[str, Any]:
     opened = datetime.fromisoformat(start["opened"])
     return listing.begin("newest", world.policy().mail.backfill_start(opened), world.clock() + folders.SKEW)
@@ -178,7 +190,7 @@ def _step(
     work: Work, task: Mapping[str, Any], start: Mapping[str, Any], skipped: Collection[str]
 ) -> dict[str, Any] | None:
     """One page of a task; returns what is left of it."""
-    oldest = work.world.policy().mail.backfill_start(datetime.fromisoformat(start["opened"]))
+    oldest = _oldest(work, start)
     if "search" not in task:
         left = listing.one_page(work, task, skipped, known=True, oldest=oldest)
         return None if left["done"] else left

@@ -137,7 +137,8 @@ class Log:
         Items that are gone stay gone."""
         values: dict[str, Value] = {"retried": at, "retry": outcome, "retry_reason": reason}
         if record:
-            values["record"] = record
+            # Beside the item's own: a run under way writes that again.
+            values["found"] = record
 
         def attempt(some: Sequence[int]) -> None:
             first, last = f"e|{some[0]:06d}", f"e|{some[-1] + 1:06d}"
@@ -215,19 +216,17 @@ def _writes(runs: Iterable[Run]) -> list[Write]:
 
 
 def _item_write(number: int, item: RunItem) -> Write:
-    values: dict[str, Value] = {"name": item.name, "outcome": item.outcome, "reason": item.reason}
-    # Never written as empty: a retry may have found the record since.
-    values |= {name: text for name, text in (("record", item.record), ("stage", item.stage)) if text}
+    columns = ("name", "outcome", "reason", "record", "stage")
+    values: dict[str, Value] = {name: getattr(item, name) for name in columns}
     return Write("merge", f"{'e' if item.outcome == 'error' else 'k'}|{number:06d}", values)
 
 
 def _item(row: Row) -> RunItem:
-    name, reason, record = (rows.text(row, column) for column in ("name", "reason", "record"))
     return RunItem(
-        name,
+        rows.text(row, "name"),
         "error" if row.key.startswith("e|") else "kept",
-        reason,
-        record,
+        rows.text(row, "reason"),
+        rows.text(row, "found") or rows.text(row, "record"),
         int(row.key[2:]),
         rows.text(row, "stage"),  # type: ignore[arg-type]  # written here alone
         rows.moment_or_none(row, "retried"),

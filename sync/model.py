@@ -288,7 +288,7 @@ class Trouble:
 class Want:
     """How often a stream was wanted and served; the newest job queued for it: its ticket, up to which count it goes,
     and when it was queued; the moment before which nothing is to be asked of Microsoft; how often in a row it failed;
-    and what keeps it from going on (of the stream `mail` the mailbox's own row says that)."""
+    and what keeps it from going on (of the stream `mail` the mailbox's own row says that). `version` is its row's."""
 
     mailbox: str
     stream: Stream
@@ -300,6 +300,7 @@ class Want:
     not_before: datetime | None = None
     failures: int = 0
     trouble: Trouble | None = None
+    version: str = field(default="", compare=False)
 
     @property
     def open(self) -> bool:

@@ -15,7 +15,7 @@ from sync.content import readable
 from sync.errors import NeedsPerson, Retry, Throttled, Unavailable
 from sync.keys import Keys, fold
 from sync.mailclass import classify
-from sync.model import Body, Broken, Envelope, Known, MailPage, MailRecord, Relation, RunItem
+from sync.model import Body, Broken, Envelope, Kept, Known, MailPage, MailRecord, Relation, RunItem
 from sync.work import PATIENT, Work, rules_of
 
 # Records are stored when this many characters wait, so that a worker's memory stays small.
@@ -48,10 +48,11 @@ def capture(
     kept = _decide(work, page.items, skipped, oldest)
     joined: list[MailRecord] = []
     shown = len(kept)
-    if kept and (known or work.again):
+    if kept and (known or work.again) and not work.retrying:
         kept, joined = _news(work, kept)
     refused, answered = _read(work, kept, joined)
-    _weigh(work, kept, refused, answered + shown - len(kept))
+    # Whoever does a message again has just been given others: what is refused now is this message alone.
+    _weigh(work, kept, refused, answered + shown - len(kept) + work.retrying)
 
 
 def _read(
@@ -103,12 +104,12 @@ def _weigh(
         elif alone or work.refused[mark] > (PATIENT if answered else VERY_PATIENT):
             work.tally.fail(message, why.sentence, kept[message].key)
         elif not isinstance(wait, Throttled):
-            wait = _longer(why, work.refused[mark])
+            wait = longer(why, work.refused[mark])
     if wait is not None:
         raise wait
 
 
-def _longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
+def longer(why: Retry | NeedsPerson, times: int) -> Retry | NeedsPerson:
     """The refusal with a wait that doubles each time."""
     if isinstance(why, NeedsPerson):
         return why
@@ -207,8 +208,23 @@ def _store(work: Work, records: list[MailRecord]) -> list[MailRecord]:
         # To a mail that stood already and was not read again, somebody was added who was nobody's before.
         added = {one.key: one.envelope.id for one in some if one.html is None}
         work.tally.items += [RunItem(added[k], "kept", "person added", k) for k in stored.already if k in added]
-        work.tally.skip("already kept", sum(key not in added for key in stored.already))
+        whole = _completed(work, some, stored) if work.retrying else set()
+        added_to = [one for one in some if one.key in whole]
+        work.tally.items += [RunItem(one.envelope.id, "kept", "files added", one.key) for one in added_to]
+        work.tally.skip("already kept", sum(key not in added and key not in whole for key in stored.already))
         items = {one.key: RunItem(one.envelope.id, "kept", one.direction, one.key) for one in some}
         # A mail that was told apart from another of the same key stands under a key of its own.
         work.tally.items += [items.get(key) or RunItem(key, "kept", "told apart", key) for key in sorted(done)]
     return []
+
+
+def _completed(work: Work, records: Sequence[MailRecord], stored: Kept) -> set[str]:
+    """The keys of mails that stood already and have files now that could not be had before."""
+    found = set()
+    for one in records:
+        # Also of a mail that was told apart from another: that has a key of its own.
+        if one.html is not None and one.key not in (*stored.new, *stored.joined):
+            work.hold()
+            if work.world.crm.complete(one):
+                found.add(one.key)
+    return found

@@ -19,6 +19,7 @@ import hashlib
 import logging
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -126,7 +127,7 @@ class Policies:
         """
         if after and not _KEY.fullmatch(after):
             raise BadItem("after", "This does not name a place in the list: use the one that the last answer gave.")
-        found = self._versions(f"{after}!" if after else "", limit + 1)
+        found = list(self._versions(f"{after}!" if after else "v", limit + 1))
         return [self._stored(row) for row in found[:limit]], found[limit - 1].key if len(found) > limit else ""
 
     def version(self, number: int) -> Stored | None:
@@ -138,8 +139,8 @@ class Policies:
         current = Write("replace", CURRENT, values, row.version) if row else Write("insert", CURRENT, values)
         self._tables.write(TABLE, PARTITION, [current, Write("insert", _key(number), values)])
 
-    def _versions(self, first: str, limit: int) -> list[Row]:
-        return list(self._tables.rows(TABLE, PARTITION, first or "v", "v~", limit=limit))
+    def _versions(self, first: str, limit: int) -> Iterator[Row]:
+        return self._tables.rows(TABLE, PARTITION, first, "v~", limit=limit)
 
     def _current(self, row: Row | None) -> Stored:
         return self._stored(row) if row else Stored(self._default, 0, None, "", "", "0")

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil.relativedelta import relativedelta
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sync.errors import BadPolicy
 from sync.keys import fold
@@ -74,6 +75,25 @@ def _domains(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(given)))
 
 
+# The list of D1, the fixed ten minutes of D2, and continually (D3).
+Frequency = Literal[
+    "live",
+    "10 minutes",
+    "15 minutes",
+    "30 minutes",
+    "hourly",
+    "2 hours",
+    "3 hours",
+    "4 hours",
+    "6 hours",
+    "12 hours",
+    "daily",
+    "weekly",
+]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
 class _Section(BaseModel):
     """Lists are kept in one order and name nothing twice, so that what means the same is the same."""
 
@@ -112,9 +132,59 @@ class MatchingPolicy(_Section):
 
 
 class SchedulePolicy(_Section):
-    """How often a mailbox is asked for changes."""
+    """How often a mailbox is looked at.
 
-    minutes: int = Field(default=5, ge=1, le=1440)
+    Time, weekday and zone count where the frequency asks for them; otherwise they lie ready and do not matter, so that
+    whoever tries another frequency for a day finds them again, and a policy written into a file is always whole.
+    """
+
+    frequency: Frequency = Field(
+        default="live",
+        description="D1, D2, D3. Live is every five minutes, until change notifications make it seconds.",
+    )
+    time: str = Field(default="06:00", description="D1, daily and weekly: HH:MM from which mailboxes have their turn.")
+    weekday: Weekday = Field(default="monday", description="D1, weekly: on which day.")
+    timezone: str = Field(
+        default="UTC",
+        max_length=80,
+        description="D1, daily and weekly: the zone of that time, as Europe/Berlin; a name of Windows is read too.",
+    )
+
+    @field_validator("time")
+    @classmethod
+    def _wall_clock(cls, time: str) -> str:
+        if not _TIME.fullmatch(time):
+            raise ValueError(f"{time[:20]!r} is not a time of day: write it as 06:00, from 00:00 to 23:59")
+        return time
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        known = iana_zone(name)
+        if known is None:
+            raise ValueError(f"{name!r} is not a time zone: write it as Europe/Berlin, or as Windows calls it")
+        return known
+
+
+def iana_zone(name: str) -> str | None:
+    """The IANA name of a time zone, which may be given by its Windows name; None for what is no zone at all.
+
+    Windows names are read by CLDR's table (unicode.org/cldr, windowsZones), which tzlocal carries.
+    """
+    try:
+        # The machine's own zone is not the firm's, and another machine has another one.
+        return None if name in ("localtime", "posixrules") else ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # Loaded here alone: most names are those of IANA.
+        from tzlocal.windows_tz import win_tz
+
+        return win_tz.get(name)
+
+
+class LogPolicy(_Section):
+    """What of Logs & Errors is kept."""
+
+    runs_days: int = Field(default=90, ge=7, le=3650, description="T1: for how many days a run and its items are kept.")
 
 
 class Policy(_Section):
@@ -123,6 +193,7 @@ class Policy(_Section):
     mail: MailPolicy = MailPolicy()
     matching: MatchingPolicy = MatchingPolicy()
     schedule: SchedulePolicy = SchedulePolicy()
+    log: LogPolicy = LogPolicy()
 
     def document(self) -> dict[str, Any]:
         """The policy as JSON values: `version`, then a section after the other, every choice in it."""

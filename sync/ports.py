@@ -41,12 +41,13 @@ class Write:
 
     insert   the row must be absent, else Exists
     merge    set these values and leave the others; creates the row where absent (no version given)
+    update   as merge, but the row must be there, in whatever version, else Stale
     replace  the row has these values and no others; creates the row where absent (no version given)
     delete   deleting what is gone is success
     With a `version`, merge, replace and delete raise Stale unless the row still has it.
     """
 
-    action: Literal["insert", "merge", "replace", "delete"]
+    action: Literal["insert", "merge", "update", "replace", "delete"]
     key: str
     values: Mapping[str, Value] = field(default_factory=dict)
     version: str | None = None
@@ -179,6 +180,10 @@ class Crm(Protocol):
     def keep(self, records: Sequence[MailRecord]) -> Kept:
         """Store mails with relations, timeline and feed; storing the same again changes nothing. A mail that is there
         gets the people who are missing."""
+
+    def complete(self, record: MailRecord) -> bool:
+        """Give a mail that stands the files that were missing when it was stored, where this copy of it has them; says
+        whether there were any. A mail that does not stand, or lacks nothing this copy has, stays as it is."""
 
     def purge(self, now: datetime, limit: int, going: Callable[[], bool] = lambda: True) -> int:
         """Remove up to `limit` mails that expired until `now`, with all that was stored of them, as long as it is

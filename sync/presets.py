@@ -15,8 +15,8 @@ from sync.policy import Policy, choices
 PresetName = Literal["safe", "advisory", "crm-desk", "community", "scheduler"]
 NAMES: tuple[PresetName, ...] = get_args(PresetName)
 
-# What says whose firm it is: no preset can know it.
-OWN = frozenset({"matching.internal_domains"})
+# What says whose firm it is and when it works: no preset can know it, and none of them runs by the day.
+OWN = frozenset({"matching.internal_domains", "schedule.time", "schedule.weekday", "schedule.timezone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ _SAFE: Mapping[str, str] = {
     "mail.bcc": "D14: kept like any other; who is known from a Bcc alone is shown to its user only.",
     "mail.unmatched_days": "D13: mail of nobody the firm knows is not kept.",
     "mail.skipped_classes": "E9: one contact on a mail is enough, whatever sort of mail it is.",
-    "schedule.minutes": "D3: continually, every five minutes.",
+    "schedule.frequency": "D3: continually; an idle mailbox costs next to nothing.",
+    "log.runs_days": "T1: three months of runs are enough to look back at, and do not grow for ever.",
 }
 
 
@@ -85,7 +86,7 @@ PRESETS: Mapping[PresetName, Preset] = {
             "mail.backfill_months": (6, "G2, N4: the previous six months."),
             "mail.backfill_order": ("oldest", "G2: in the order of time, beginning with the earliest."),
             "mail.skipped_classes": ([], "E9: what has one outside address that is not excluded is taken in."),
-            "schedule.minutes": (15, "D1: the most frequent of its list."),
+            "schedule.frequency": ("15 minutes", "D1: the most frequent of its list."),
         },
         _OPEN,
     ),
@@ -93,21 +94,21 @@ PRESETS: Mapping[PresetName, Preset] = {
         "crm-desk",
         "Desk with a CRM",
         "For desks whose meetings, tasks and contacts follow every ten minutes.",
-        {"schedule.minutes": (10, "D2: every ten minutes.")},
+        {"schedule.frequency": ("10 minutes", "D2: every ten minutes.")},
         _NO_MAIL,
     ),
     "community": _preset(
         "community",
         "Communities",
         "For houses whose communities share one CRM and whose calendars follow all the time.",
-        {"schedule.minutes": (5, "D3: continually.")},
+        {"schedule.frequency": ("live", "D3: continually.")},
         _NO_MAIL,
     ),
     "scheduler": _preset(
         "scheduler",
         "Scheduling",
         "For planners who see appointments beside their orders, by a job that runs at most every half hour.",
-        {"schedule.minutes": (30, "D5: never more often than every half hour.")},
+        {"schedule.frequency": ("30 minutes", "D5: never more often than every half hour.")},
         _NO_MAIL,
     ),
 }

@@ -6,10 +6,12 @@ AccordRetries    partition: mailbox id; row: digest of the name|run id|number: w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync import rows
+from sync.errors import Stale
 from sync.ports import Row, Tables, Write
 
 TABLE = "AccordRetries"
@@ -24,6 +26,7 @@ class Asked:
     name: str
     run: str
     number: int
+    version: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -51,10 +54,18 @@ class Retries:
         return [_retry(row) for row in self._tables.rows(TABLE, mailbox, limit=limit)]
 
     def drop(self, mailbox: str, many: Iterable[Asked]) -> None:
-        """These are done."""
-        keys = sorted({one.key for one in many})
-        for start in range(0, len(keys), GROUP):
-            self._tables.write(TABLE, mailbox, [Write("delete", key) for key in keys[start : start + GROUP]])
+        """These are done, as they were read; what was asked for once more meanwhile stays."""
+        writes = [Write("delete", one.key, version=one.version or None) for one in many]
+        for start in range(0, len(writes), GROUP):
+            try:
+                self._tables.write(TABLE, mailbox, writes[start : start + GROUP])
+            except Stale:
+                self._drop_each(mailbox, writes[start : start + GROUP])
+
+    def _drop_each(self, mailbox: str, writes: Sequence[Write]) -> None:
+        for one in writes:
+            with suppress(Stale):
+                self._tables.write(TABLE, mailbox, [one])
 
     def forget(self, before: datetime) -> int:
         """Remove what was asked for before a moment, because its run is gone; returns how many."""
@@ -68,4 +79,5 @@ class Retries:
 
 
 def _retry(row: Row) -> Asked:
-    return Asked(row.key.partition("|")[0], rows.text(row, "name"), rows.text(row, "run"), rows.number(row, "number"))
+    digest, name, run = row.key.partition("|")[0], rows.text(row, "name"), rows.text(row, "run")
+    return Asked(digest, name, run, rows.number(row, "number"), row.version)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -153,12 +154,8 @@ class State:
         if "trouble" in changes:
             values |= trouble_values(changes["trouble"])
 
-        def attempt() -> None:
-            stored = self._tables.get(MAILBOXES, row.id[0], row.id)
-            if stored is not None:
-                self._tables.write(MAILBOXES, row.id[0], [Write("merge", row.id, values, stored.version)])
-
-        again(attempt)
+        with suppress(Stale):
+            self._tables.write(MAILBOXES, row.id[0], [Write("update", row.id, values)])
         return changed
 
     def troubled(self, row: MailboxRow, stream: Stream, trouble: Trouble, failed: bool = False) -> None:

@@ -5,14 +5,17 @@ AccordWanted     partition: first digit of the mailbox id; row: id|stream
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import groupby
 from typing import TypeVar
 
 from sync import rows
 from sync.errors import Exists, Stale
 from sync.model import Stream, Trouble, Want
 from sync.ports import Clock, Row, Tables, Value, Write
+from sync.storage.groups import GROUP_ROWS
 
 TABLE = "AccordWanted"
 
@@ -76,6 +79,35 @@ class Wants:
 
         return self._change(mailbox, stream, change).ticket + 1
 
+    def tickets(self, wants: Sequence[Want]) -> list[int]:
+        """A ticket for each of up to a hundred streams of one partition (`in_groups`), by what was just read of them.
+
+        One request where nobody wrote in between; otherwise row by row.
+        """
+        now = self._clock()
+        asked: list[dict[str, Value]] = [{"asked": one.count, "ticket": one.ticket + 1, "queued": now} for one in wants]
+        if self._all(wants, asked) is None:
+            return [self.ticket(one.mailbox, one.stream) for one in wants]
+        return [one.ticket + 1 for one in wants]
+
+    def raised(self, wants: Sequence[Want]) -> list[Want]:
+        """Say that there is something to do for each of up to a hundred streams of one partition, by what was just read
+        of them; returns them as they stand now."""
+        versions = self._all(wants, [{"count": one.count + 1} for one in wants])
+        if versions is None:
+            for one in wants:
+                self.want(one.mailbox, one.stream)
+            return [self.wanted(one.mailbox, one.stream) for one in wants]
+        return [replace(one, count=one.count + 1, version=versions[_key(one)]) for one in wants]
+
+    def _all(self, wants: Sequence[Want], values: Sequence[Mapping[str, Value]]) -> dict[str, str] | None:
+        """Write values over exactly the rows that were read, all or none; returns the new versions, None for none."""
+        pairs = zip(wants, values, strict=True)
+        try:
+            return self._tables.write(TABLE, wants[0].mailbox[0], [_write(one, given) for one, given in pairs])
+        except (Stale, Exists):
+            return None
+
     def forget(self, mailbox: str) -> None:
         """Remove all of a mailbox that is no longer in scope."""
         keys = [f"{one.mailbox}|{one.stream}" for one in self.of(mailbox)]
@@ -89,12 +121,17 @@ class Wants:
         def attempt() -> Want:
             row = self._tables.get(TABLE, mailbox[0], key)
             before = _want(row) if row else Want(mailbox, stream)
-            values = change(before)
-            write = Write("merge", key, values, row.version) if row else Write("insert", key, values)
-            self._tables.write(TABLE, mailbox[0], [write])
+            self._tables.write(TABLE, mailbox[0], [_write(before, change(before))])
             return before
 
         return again(attempt)
+
+
+def in_groups(wants: Iterable[Want]) -> Iterator[list[Want]]:
+    """Wants as one request each can write them: up to a hundred of one partition, by mailbox."""
+    for _, some in groupby(sorted(wants, key=_key), lambda one: one.mailbox[0]):
+        left = list(some)
+        yield from (left[at : at + GROUP_ROWS] for at in range(0, len(left), GROUP_ROWS))
 
 
 def again(attempt: Callable[[], Result], tries: int = 20) -> Result:
@@ -122,6 +159,17 @@ def trouble_of(row: Row) -> Trouble | None:
     return Trouble(status, rows.text(row, "cause"), rows.text(row, "sentence"), rows.text(row, "remedy"))  # type: ignore[arg-type]
 
 
+def _key(want: Want) -> str:
+    return f"{want.mailbox}|{want.stream}"
+
+
+def _write(before: Want, values: Mapping[str, Value]) -> Write:
+    """Values over exactly the row that was read, or a new row where there was none."""
+    if before.version:
+        return Write("merge", _key(before), values, before.version)
+    return Write("insert", _key(before), values)
+
+
 def _want(row: Row) -> Want:
     mailbox, _, stream = row.key.partition("|")
     return Want(
@@ -135,4 +183,5 @@ def _want(row: Row) -> Want:
         rows.moment_or_none(row, "not_before"),
         rows.number(row, "failures"),
         trouble_of(row),
+        row.version,
     )

@@ -108,6 +108,8 @@ class Work:
         self.row = row
         self.box = world.connect(row)
         self.tally = Tally()
+        # While error items are done again: what stands already is read once more, for the files it lacks.
+        self.retrying = False
         self.opened: set[str] = set()
         # After a job that broke off: its page comes again, and how often Microsoft refused which message.
         self.again = bool(opened.cursor.get("again"))

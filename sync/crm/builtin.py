@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sync.crm.addresses import Addresses
+from sync.crm.completion import Completion
 from sync.crm.feed import Change, Feed
 from sync.crm.lines import File
 from sync.crm.mails import Mails
@@ -28,6 +29,7 @@ class Builtin:
         self._addresses = Addresses(tables, blobs, keys, clock)
         self._people = People(tables, keys, self._feed, self._addresses, clock, slice_rows)
         self._mails = Mails(tables, blobs, keys, self._feed, clock)
+        self._completion = Completion(tables, blobs, keys, self._feed)
         self._purge = Purge(tables, blobs, self._feed)
         self._views = Views(tables, blobs)
 
@@ -52,6 +54,10 @@ class Builtin:
     def keep(self, records: Sequence[MailRecord]) -> Kept:
         """Store mails with relations, timeline and feed; storing the same again changes nothing."""
         return self._mails.keep(records)
+
+    def complete(self, record: MailRecord) -> bool:
+        """Give a mail that stands the files that were missing when it was stored; says whether there were any."""
+        return self._completion.complete(record)
 
     def purge(self, now: datetime, limit: int, going: Callable[[], bool] = lambda: True) -> int:
         """Remove up to `limit` mails that expired, with all that was stored of them, as long as it is `going`; returns

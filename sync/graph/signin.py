@@ -21,8 +21,8 @@ from sync.graph.answers import Answer, retry_after, throttled
 from sync.graph.session import ThreadSessions
 
 SCOPES = ["https://graph.microsoft.com/.default"]
-# So many seconds a token is handed out again before msal is asked whether it is still good: it hands out none that ends
-# within five minutes, and looking it up costs as much as a small request.
+# So many seconds at most a token is handed out again before msal is asked whether it is still good: looking it up costs
+# as much as a small request. Out of its memory msal hands none that ends within five minutes, but a new one may.
 HELD = 30.0
 _BUSY = 90033
 _FALLBACK = "Look the code up in the Entra sign-in log of the app, mend what it names, and connect again."
@@ -58,8 +58,10 @@ class SignIn:
             return given
         try:
             with self._lock:
+                asked = time.monotonic()
                 answer = self._application().acquire_token_for_client(SCOPES)
-                self._held = (str(answer.get("access_token") or ""), time.monotonic() + HELD)
+                life = min(HELD, float(answer.get("expires_in") or 0))
+                self._held = (str(answer.get("access_token") or ""), asked + life)
         except (requests.RequestException, MsalServiceError):
             raise Unavailable("Microsoft's sign-in service did not answer.", 30) from None
         except ValueError as unknown:

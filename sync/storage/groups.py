@@ -78,7 +78,7 @@ def check_group(partition: str, writes: Sequence[Write]) -> None:
 def check(write: Write) -> None:
     """Raise TooLarge or ValueError, naming row and value, unless the storage can hold this write."""
     check_key(write.key)
-    if write.version is not None and (write.action == "insert" or not write.version):
+    if write.version is not None and (write.action in ("insert", "update") or not write.version):
         raise ValueError(f"Row {write.key!r}: {write.action} with the version {write.version!r} means nothing.")
     for name, value in write.values.items():
         if not _NAME.fullmatch(name) or name in _RESERVED:

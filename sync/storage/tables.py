@@ -34,7 +34,7 @@ PAGE = 1000
 _RETRIED = ("GET", "PUT", "DELETE", "POST", "PATCH")
 _TOO_LARGE = {"EntityTooLarge", "PropertyValueTooLarge", "TooManyProperties", "RequestBodyTooLarge"}
 _INDEX = re.compile(r"(\d+):")
-_MODES = {"merge": UpdateMode.MERGE, "replace": UpdateMode.REPLACE}
+_MODES = {"merge": UpdateMode.MERGE, "update": UpdateMode.MERGE, "replace": UpdateMode.REPLACE}
 
 
 class AzureTables:
@@ -131,6 +131,8 @@ def _send_alone(client: TableClient, partition: str, write: Write) -> str:
     entity = _entity(partition, write)
     if write.action == "insert":
         done = client.create_entity(entity, response_preference="return-no-content", retry_on_methods=_RETRIED)
+    elif write.action == "update":
+        done = client.update_entity(entity, UpdateMode.MERGE, retry_on_methods=_RETRIED)
     elif write.version is None:
         done = client.upsert_entity(entity, _MODES[write.action], retry_on_methods=_RETRIED)
     else:
@@ -153,7 +155,8 @@ def _part(partition: str, write: Write) -> tuple[str, dict[str, Any], dict[str, 
         return "create", entity, {"response_preference": "return-no-content"}
     if write.action == "delete":
         return "delete", entity, condition
-    return "update" if condition else "upsert", entity, {"mode": _MODES[write.action], **condition}
+    there = condition or write.action == "update"
+    return "update" if there else "upsert", entity, {"mode": _MODES[write.action], **condition}
 
 
 def _entity(partition: str, write: Write) -> dict[str, Any]:

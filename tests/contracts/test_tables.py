@@ -174,6 +174,21 @@ def test_without_a_version_merge_and_replace_create_the_row(tables: Tables, acti
     assert [row.values for row in tables.rows(TABLE, "p")] == [{"a": 1}]
 
 
+@pytest.mark.parametrize("company", [[], [insert("other")]], ids=["alone", "in a group"])
+def test_an_update_changes_what_is_there_in_any_version_and_never_creates_it(
+    tables: Tables, company: list[Write]
+) -> None:
+    with pytest.raises(Stale) as refused:
+        tables.write(TABLE, "p", [*company, Write("update", "k", {"b": 3})])
+    nothing = list(tables.rows(TABLE, "p"))
+    tables.write(TABLE, "p", [insert("k", a=1, b=2)])
+    tables.write(TABLE, "p", [*company, Write("update", "k", {"b": 3})])
+
+    row = tables.get(TABLE, "p", "k")
+    assert row is not None
+    assert (refused.value.key, nothing, row.values) == ("k", [], {"a": 1, "b": 3})
+
+
 def test_deleting_removes_the_row_and_deleting_what_is_gone_is_success(tables: Tables) -> None:
     tables.write(TABLE, "p", [insert("k", a=1)])
 
@@ -581,6 +596,7 @@ def test_one_write_is_one_request(tables: Tables, meter: Meter) -> None:
 
     assert requests_of(insert("a")) == 1
     assert requests_of(Write("merge", "a", {"x": 1})) == 1
+    assert requests_of(Write("update", "a", {"x": 1})) == 1
     assert requests_of(Write("delete", "gone")) == 1
     assert requests_of(*(insert(f"{number}") for number in range(100))) == 1
     assert requests_of(*(Write("delete", f"{number}") for number in range(100))) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from sync import errors
+from sync.policy import Policy, choices
+from sync.presets import PRESETS, applied
 from sync.settings import NAMES
 from sync.storage import CONTAINER, POISON, QUEUES, TABLES
 from tests.stage import Stage
@@ -71,6 +74,45 @@ def test_no_setting_is_explained_that_does_not_exist() -> None:
 
     of_the_platform = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"}
     assert sorted(explained) == sorted({*NAMES, *of_the_platform})
+
+
+def policy_rows() -> list[tuple[str, str, str]]:
+    """Path, default and rows of docs/policy.md."""
+    found = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| `(.+?)` \|.+\|(.+)\|$", text("docs/policy.md"), re.MULTILINE)
+    return [(path, default, rows.strip()) for path, default, rows in found]
+
+
+def test_every_choice_of_the_policy_is_explained_in_its_order_with_its_default() -> None:
+    explained = [(path, json.loads(default)) for path, default, _ in policy_rows()]
+
+    assert explained == list(choices(Policy()).items())
+
+
+def test_every_choice_of_the_policy_names_a_row_of_the_requirements() -> None:
+    known = {f"{letter}{number}" for letter, last in ROWS.items() for number in range(1, last + 1)}
+
+    assert policy_rows()
+    assert not [path for path, _, rows in policy_rows() if not rows or not known.issuperset(rows.split(", "))]
+
+
+def test_every_value_a_choice_may_have_is_explained() -> None:
+    page = text("docs/policy.md")
+    schema = Policy.model_json_schema()
+    words = {word for section in schema["$defs"].values() for word in re.findall(r"'enum': (\[.+?\])", str(section))}
+
+    assert words
+    assert not [
+        word for listed in words for word in ast.literal_eval(listed) if not re.search(rf"[`\"]{word}[`\"]", page)
+    ]
+
+
+def test_every_preset_is_explained_with_what_sets_it_apart() -> None:
+    told = dict(re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", text("docs/policy.md"), re.MULTILINE))
+
+    assert {*told, "safe"} == set(PRESETS)
+    for name, said in told.items():
+        differs = applied(PRESETS[name], Policy()) != Policy()
+        assert differs != said.startswith("nothing"), name
 
 
 def error_classes() -> list[str]:

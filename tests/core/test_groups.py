@@ -177,6 +177,8 @@ def test_a_version_goes_with_changes_only() -> None:
 
     with pytest.raises(ValueError, match="insert with the version"):
         check(Write("insert", "k", {}, "W/1"))
+    with pytest.raises(ValueError, match="update with the version"):
+        check(Write("update", "k", {}, "W/1"))
     with pytest.raises(ValueError, match="merge with the version ''"):
         check(Write("merge", "k", {}, ""))
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sync.errors import BadPolicy
@@ -167,6 +169,31 @@ def test_what_cannot_be_json_at_all_is_no_policy():
     for document in ({"version": 1, "mail": {"bcc": object()}}, {"version": 1, "mail": deep}, "text", None):
         with pytest.raises(BadPolicy, match="not a policy as JSON"):
             Policy.of(document)
+
+
+NAMES = st.sampled_from(["version", *Policy.model_fields, *(path.partition(".")[2] for path in choices(Policy()))])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(1) | st.just("firm.example"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(ANYTHING, ANYTHING, st.text())
+def test_whatever_somebody_sends_is_a_policy_or_refused_with_sentences(document, section, text):
+    for read in (
+        lambda: Policy.of(document),
+        lambda: Policy.of({"version": 1, "mail": section, "matching": section, "schedule": section}),
+        lambda: Policy.load(text),
+        lambda: Policy.load(json.dumps(document)),
+    ):
+        try:
+            policy = read()
+        except BadPolicy as bad:
+            assert bad.problems
+            assert all(one and one.isprintable() for one in bad.problems)
+        else:
+            assert Policy.load(policy.dump()) == policy
 
 
 def test_a_value_that_was_sent_never_stands_in_a_problem():

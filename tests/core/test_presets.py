@@ -6,13 +6,14 @@ import re
 
 import pytest
 
-from sync.policy import MailPolicy, MatchingPolicy, Policy, choices, diff
+from sync.policy import MailPolicy, MatchingPolicy, Policy, SchedulePolicy, choices, diff
 from sync.presets import NAMES, OWN, PRESETS, applied
 from tests.core.test_docs import ROWS
 
 FIRM = Policy(
     mail=MailPolicy(backfill_months=None, bcc=False, skipped_classes=("newsletter",)),
     matching=MatchingPolicy(internal_domains=("firm.example",)),
+    schedule=SchedulePolicy(frequency="weekly", time="07:30", weekday="friday", timezone="Europe/Berlin"),
 )
 
 
@@ -47,7 +48,8 @@ def test_each_choice_has_a_reason_in_one_line_with_its_row_of_the_requirements(n
 def test_applying_one_keeps_what_is_the_firms_own_and_twice_is_once(name):
     once = applied(PRESETS[name], FIRM)
 
-    assert once.matching.internal_domains == FIRM.matching.internal_domains
+    assert {path: choices(once)[path] for path in OWN} == {path: choices(FIRM)[path] for path in OWN}
+    assert once.matching.internal_domains == ("firm.example",)
     assert applied(PRESETS[name], once) == once
     assert [choices(once)[choice.path] for choice in PRESETS[name].choices] == [
         choice.value for choice in PRESETS[name].choices
@@ -61,8 +63,8 @@ def test_a_preset_differs_from_the_safe_one_only_where_its_way_of_working_says_s
 
     assert differing == {
         "safe": [],
-        "advisory": ["mail.backfill_order", "schedule.minutes"],
-        "crm-desk": ["schedule.minutes"],
+        "advisory": ["mail.backfill_order", "schedule.frequency"],
+        "crm-desk": ["schedule.frequency"],
         "community": [],
-        "scheduler": ["schedule.minutes"],
+        "scheduler": ["schedule.frequency"],
     }

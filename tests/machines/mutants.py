@@ -212,8 +212,8 @@ MUTANTS = (
             fanout,
             "polled",
             (
-                "        every = max(",
-                "        if row.blocked:\n            continue\n        every = max(",
+                "        every = ",
+                "        if row.blocked:\n            continue\n        every = ",
             ),
         ),
         r"live-403-at-\d+-delta-open",

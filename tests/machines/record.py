@@ -182,11 +182,22 @@ def gaps(stage: HostedStage) -> list[str]:
 
 
 def doubled(stage: HostedStage) -> list[str]:
-    """Mails that stand more than once: the flows have no two of one subject."""
+    """Mails that stand more than once, in the CRM or on a timeline as anybody may read it: the flows have no two of one
+    subject. Who was known from a Bcc and is openly known today has a row for some eyes beside the open one: no reader
+    sees more than one of them, and of each there is one."""
     subjects: Counter[Any] = Counter(
         row.values.get("subject")
         for row in stage.tables.scan("CrmRecords")
         if row.key.startswith("r|m") and row.key.count("|") == 1
     )
-    shown = Counter((row.key.partition("|")[0], row.values.get("subject")) for row in stage.tables.scan("CrmTimeline"))
-    return [str(one) for one, times in [*subjects.items(), *shown.items()] if times > 1]
+    rows = list(stage.tables.scan("CrmTimeline"))
+    lines: Counter[Any] = Counter()
+    for row in rows:
+        person, _, _, *only = row.key.split("|")
+        lines[("row", person, *only, row.values.get("subject"))] += 1
+    readers = {None, "nobody", *(str(row.values["only"]) for row in rows if "only" in row.values)}
+    for person in {row.key.partition("|")[0] for row in rows}:
+        for reader in readers:
+            entries, _ = stage.crm.timeline(person, len(rows), viewer=reader)
+            lines.update(("line", person, reader, entry.subject) for entry in entries)
+    return [str(one) for one, times in [*subjects.items(), *lines.items()] if times > 1]

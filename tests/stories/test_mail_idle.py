@@ -16,6 +16,7 @@ from sync.errors import BadJob, CursorGone
 from sync.idle import asleep
 from sync.model import Job, MailboxRow, MailPage, Trouble
 from sync.ports import Mailbox, Write
+from sync.schedule import due
 from tests.builders import NOON
 from tests.stage import ADA, BEN, CountingTables, Fuse, FusedQueue, FusedTables, Stage, Stopped
 
@@ -77,7 +78,7 @@ def test_a_thousand_idle_mailboxes_of_one_tick_are_twenty_messages():
         state.note(row, met=True, newest=NOON.isoformat())
         state.wants.served(row.id, "mail", 1)
     stage.clock.advance(301)
-    full = {row.id for row in state.mailboxes() if fanout.due(row.id, NOON, stage.clock(), fanout.FULL_ROUND)}
+    full = {row.id for row in state.mailboxes() if due(row.id, NOON, stage.clock(), fanout.FULL_ROUND)}
 
     fanout.tick(stage.world)
 

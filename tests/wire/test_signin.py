@@ -11,13 +11,18 @@ import requests
 from requests.adapters import BaseAdapter
 
 from dev.memory import ManualClock
-from dev.tenant import Tenant
+from dev.tenant import Tenant, login
 from dev.tenant.adapter import TenantAdapter
 from dev.tenant.faults import Fault
 from sync.errors import SignInRefused, Unavailable
+from sync.graph import signin as signing_in
+from sync.graph.client import Graph, GraphMailbox
+from sync.graph.gates import Gates
 from sync.graph.session import PinnedSession, ThreadSessions
-from sync.graph.signin import SignIn
+from sync.graph.signin import HELD, SignIn
+from sync.meter import Meter
 from tests.builders import NOON
+from tests.stage import ADA
 
 
 @pytest.fixture
@@ -47,6 +52,112 @@ def test_a_token_is_asked_for_once_and_again_when_it_was_refused(tenant, session
 
     assert first == again != third
     assert tenant.counts()["token_calls"] == 2
+
+
+class Uptime:
+    """In the place of `time`: seconds since the machine was started."""
+
+    def __init__(self) -> None:
+        self.seconds = 5.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def uptime(monkeypatch) -> Uptime:
+    uptime = Uptime()
+    monkeypatch.setattr(signing_in, "time", uptime)
+    return uptime
+
+
+def tokens_last(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """From now on the tenant's tokens last that long. One of less than five minutes msal never hands out twice, so
+    that each question to msal is a new token."""
+    monkeypatch.setattr(login, "LIFE", seconds + 1)  # it says a second less than it grants
+
+
+def test_a_token_is_held_for_half_a_minute_and_not_longer(tenant, sessions, uptime, monkeypatch):
+    tokens_last(monkeypatch, 200)
+    signin = a_signin(tenant, sessions)
+
+    first = signin.token()
+    uptime.seconds += HELD - 0.1
+    held = signin.token()
+    uptime.seconds += 0.1
+    asked = signin.token()
+
+    assert HELD == 30
+    assert first == held != asked
+    assert tenant.counts()["token_calls"] == 2
+
+
+def test_a_token_that_ends_sooner_is_held_until_it_ends(tenant, sessions, uptime, monkeypatch):
+    tokens_last(monkeypatch, 10)
+    signin = a_signin(tenant, sessions)
+
+    first = signin.token()
+    uptime.seconds += 9.9
+    held = signin.token()
+    uptime.seconds += 0.1
+    after_its_end = signin.token()
+
+    assert first == held != after_its_end
+
+
+def test_after_half_a_minute_the_same_token_is_held_again_while_msal_finds_it_good(tenant, sessions, uptime):
+    signin = a_signin(tenant, sessions)
+
+    found = set()
+    for _ in range(10):
+        found.add(signin.token())
+        uptime.seconds += HELD
+
+    assert (len(found), tenant.counts()["token_calls"]) == (1, 1)
+
+
+def test_a_held_token_that_graph_refuses_is_forgotten_at_once(tenant, sessions, uptime):
+    tenant.add_user(ADA)
+    signin = a_signin(tenant, sessions)
+    mailbox = GraphMailbox(Graph(sessions, signin, Meter(), Gates(ManualClock(NOON))), ADA)
+    mailbox.folders()
+    refused = signin.token()
+
+    tenant.revoke_tokens()
+    mailbox.folders()
+
+    assert signin.token() != refused
+    assert tenant.counts()["token_calls"] == 2
+
+
+def test_a_refusal_of_an_older_token_leaves_the_held_one(tenant, sessions, uptime):
+    signin = a_signin(tenant, sessions)
+    older = signin.token()
+    signin.forget(older)
+    held = signin.token()
+
+    signin.forget(older)
+
+    assert signin.token() == held != older
+    assert tenant.counts()["token_calls"] == 2
+
+
+def test_a_held_token_is_never_handed_to_another_tenant_or_app(tenant, sessions, uptime):
+    a_signin(tenant, sessions).token()
+
+    for change, said in (("tenant_id", "AADSTS90002"), ("client_id", "AADSTS700016")):
+        with pytest.raises(SignInRefused, match=said):
+            a_signin(tenant, sessions, **{change: "00000000-0000-4000-8000-00000000dead"}).token()
+
+
+def test_a_refusal_to_sign_in_is_not_held(tenant, sessions, uptime):
+    signin = a_signin(tenant, sessions)
+    tenant.faults.add(Fault(match="/token", kind="unauthorized"))
+
+    with pytest.raises(SignInRefused):
+        signin.token()
+
+    assert signin.token()
 
 
 def test_forgetting_before_the_first_token_is_no_error(tenant, sessions):
