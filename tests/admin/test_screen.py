@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ESCAPE = "\x1b"
 
 
+@cache
 def leaves() -> list[str]:
     """Every command there is, by its words."""
 
