@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from sync.model import RetryOutcome, Stage
+from sync.web.asked import Body
 from sync.web.shapes import Shape
 
 YEARS = range(2000, 2100)
@@ -68,3 +69,26 @@ class RunItemPage(Shape):
 
     items: list[RunItemShape]
     next: str = Field(description="Pass it as `after` to go on; empty at the end.")
+
+
+class ErrorsAsked(Body):
+    """Which errors are to be done again."""
+
+    days: int = Field(30, ge=1, le=30, description="Of so many days back.")
+    after: str = Field("", max_length=400, description="`next` of the answer before; empty for the beginning.")
+
+
+class RefusalShape(Shape):
+    """An error for which nothing can be done."""
+
+    run: str
+    number: int | None = Field(description="The item; null for the run as a whole.")
+    reason: str
+
+
+class RetryShape(Shape):
+    """What is done again, as soon as a worker takes it up, and what cannot be."""
+
+    queued: int
+    refused: list[RefusalShape]
+    next: str = Field(description="Pass it as `after` to go on with the rest; empty where all is asked for.")
