@@ -122,12 +122,10 @@ class Client:
             limit = PAGE if left is None else min(PAGE, left)
             page = self.get(path, {**(query or {}), "limit": limit, "after": after or None}).json
             yield from page["items"]
-            if page["next"] and page["next"] == after:
-                raise NotReached("The list leads back to itself.", "Look whether app and command line are one release.")
-            after = page["next"]
-            left = None if left is None else left - len(page["items"])
-            if not after:
+            if not page["next"]:
                 return
+            after = further(page["next"], after)
+            left = None if left is None else left - len(page["items"])
 
     def close(self) -> None:
         """End the connections."""
@@ -157,6 +155,13 @@ class Client:
                 "The service cannot be reached.", "Check that it runs, and its address in --url or ACCORD_URL."
             ) from None
         return answer
+
+
+def further(following: str, before: str) -> str:
+    """Where to go on; raises NotReached where that is where one comes from."""
+    if following == before:
+        raise NotReached("The answer leads back to itself.", "Check that app and command line are one release.")
+    return following
 
 
 def part(text: str) -> str:

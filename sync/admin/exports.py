@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sync.admin.arguments import DONE, Commands, Desk
+from sync.admin.arguments import DONE, PART, Commands, Desk
 from sync.admin.mailboxes import BOXES
 from sync.admin.overview import ADMIN
 from sync.admin.policy import POLICY
@@ -24,6 +25,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _BOM = "\ufeff".encode()
 _FIELDS = ("address", "id", "title", "sentence", "remedy", "until", "backfill", "owner")
 _HEADER = ("Address", "Id", "Status", "Reason", "What to do", "Until (UTC)", "Old mail", "Owner")
+
+
+# The last line of a file that ends early, with the moment to go on from.
+_EARLY = re.compile(rb"There are more: ask again with until=([0-9T:Z-]+)\r\n$")
 
 
 def add(commands: Commands) -> None:
@@ -41,7 +46,13 @@ def _to(parser: ArgumentParser) -> None:
 
 
 def _runs(asked: Namespace, desk: Desk) -> int:
-    return _put(desk, asked.file, desk.client.download(f"{ADMIN}/runs.csv", which(asked, desk)))
+    seen = _Tail()
+    status = _put(desk, asked.file, seen.through(desk.client.download(f"{ADMIN}/runs.csv", which(asked, desk))))
+    early = _EARLY.search(seen.kept)
+    if early is None:
+        return status
+    desk.screen.tell(f"There are more runs than one file takes: export the rest with --until {early[1].decode()}.")
+    return PART
 
 
 def _mailboxes(asked: Namespace, desk: Desk) -> int:
@@ -51,6 +62,19 @@ def _mailboxes(asked: Namespace, desk: Desk) -> int:
 def _policy(asked: Namespace, desk: Desk) -> int:
     policy = desk.client.get(POLICY).json["policy"]
     return _put(desk, asked.file, [f"{as_json(policy)}\n".encode()])
+
+
+class _Tail:
+    """Keeps the end of what comes by."""
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces as they are."""
+        for piece in pieces:
+            self.kept = (self.kept + piece)[-200:]
+            yield piece
 
 
 def _lines(desk: Desk) -> Iterator[bytes]:

@@ -83,7 +83,7 @@ def test_a_mailbox_goes_from_added_to_captured_broken_explained_repaired_and_ret
         f"from {ROSA} a contact",
         f"to {ADA} an address of this mailbox",
     ]
-    assert told(retried.out) == ["1 thing will be tried again."]
+    assert told(retried.out) == ["1 error will be tried again."]
     assert sorted(stage.timeline()) == ["Draft lease", "Second shop", "Signed!"]
     assert "mended" in after.out
     assert told(shell("explain", ADA, lost).out)[1].startswith("The CRM has it, as m")
