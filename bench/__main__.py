@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import backfill, cold, fanout, idle, imports, lookups
+from bench import backfill, cold, fanout, idle, imports, logs, lookups
 from bench.figures import Figure, as_json, as_markdown, as_table, missed
 from bench.stage import ROOT
 
@@ -57,7 +57,15 @@ def _told() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*names, "cold", *lookups.MEASURES, *idle.MEASURES, *fanout.MEASURES, *imports.MEASURES],
+        choices=[
+            *names,
+            "cold",
+            *lookups.MEASURES,
+            *idle.MEASURES,
+            *fanout.MEASURES,
+            *imports.MEASURES,
+            *logs.MEASURES,
+        ],
         help="measure this; may be repeated",
     )
     parser.add_argument("--markdown", action="store_true", help="print a block for docs/performance.md too")
@@ -76,7 +84,7 @@ def _measures(told: argparse.Namespace) -> dict[str, Measure]:
         return lambda: backfill.measure(held, repetitions, profile)
 
     measures = {one.name: of(one) for one in backfill.WORKLOADS} | {"cold": lambda: (cold.measure(), [])}
-    measures |= lookups.MEASURES | idle.MEASURES | fanout.MEASURES | imports.MEASURES
+    measures |= lookups.MEASURES | idle.MEASURES | fanout.MEASURES | imports.MEASURES | logs.MEASURES
     return {name: measure for name, measure in measures.items() if not told.only or name in told.only}
 
 

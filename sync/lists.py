@@ -3,6 +3,7 @@
 AccordExclusions partition: `firm` or a mailbox id; row: digest of the pattern as it is compared
 
 An exclusion that is taken back keeps its row with the moment: mail from before stays out, nothing is filled back (F4).
+This is why they stand here and not in the policy, which would know only that one is gone.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ logger = logging.getLogger("accord")
 
 
 def purge(world: World) -> int:
-    """Remove the mails that matched nobody and whose time is over (D13), old rounds of new addresses, old runs, and old
-    entries of the audit.
+    """Remove the mails that matched nobody and whose time is over (D13), old rounds of new addresses, old entries of
+    the audit, and old runs.
 
     Returns how many mails went. What one run does not reach, the next one does.
     """

@@ -9,10 +9,16 @@ import pytest
 
 from dev.memory import ManualClock
 from sync.errors import BadItem, BadPolicy, Stale
+from sync.meter import Meter
 from sync.policies import CURRENT, NOTE, PARTITION, REMEMBERED, TABLE, Policies
 from sync.policy import DOMAINS, MailPolicy, MatchingPolicy, Policy
 from sync.ports import Write
+from sync.settings import load
+from sync.storage import CONTAINER
+from sync.storage.account import create_absent, services
+from sync.wiring import build
 from tests.builders import NOON
+from tests.core.test_settings import GOOD
 
 DEFAULT = Policy(matching=MatchingPolicy(internal_domains=("firm.example",)))
 NO_BCC = DEFAULT.model_copy(update={"mail": MailPolicy(bcc=False)})
@@ -196,6 +202,19 @@ def test_a_policy_with_a_value_that_was_never_checked_and_a_note_that_is_too_lon
         kept.save(NO_BCC, "0", "ada", "x" * (NOTE + 1))
 
     assert kept.current().version == 0
+
+
+def test_the_settings_make_the_default_until_a_policy_is_saved_and_then_count_no_more(account):
+    makes = services(account, Meter())
+    create_absent(makes, (TABLE,), (), CONTAINER)
+    makes.close()
+    given = {"ACCORD_INTERNAL_DOMAINS": "firm.example", "ACCORD_BACKFILL_MONTHS": "0"}
+    site = build(load({**GOOD, **given, "AzureWebJobsStorage": account}))
+
+    assert site.world.policy() == ALL_OF_IT
+    site.policies.save(Policy(), site.policies.current().etag, "ada")
+    assert site.world.policy() == Policy()
+    site.close()
 
 
 # -- what a newer release saved

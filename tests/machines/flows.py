@@ -12,8 +12,8 @@ from typing import Any
 
 from dev.firm import Attachment
 from dev.tenant.exchange import Request
-from dev.tenant.faults import Switches
-from sync import retention
+from dev.tenant.faults import Fault, Switches
+from sync import retention, retry
 from sync.policy import MailPolicy, Policy
 from tests.builders import NOON
 from tests.machines.scene import again, kept
@@ -126,6 +126,28 @@ def _ada_in_scope(stage: HostedStage) -> None:
 def _two_mails(stage: HostedStage) -> None:
     _arrives(stage, ADA, 6, subject="unreadable")
     _arrives(stage, ADA, 7, subject="beside it")
+
+
+# -- errors that are done again
+
+
+def _two_errors(stage: HostedStage) -> None:
+    """A mail that Microsoft did not give, and a file of another one, beside a mail that is well."""
+    _ada_in_scope(stage)
+    stage.tenant.faults.add(Fault(match=r"part:GET .*messages/[^/]*\?", kind="forbidden", times=1))
+    _arrives(stage, ADA, 1, subject="not given")
+    _arrives(stage, ADA, 2, subject="beside it")
+    stage.cycle()
+    stage.tenant.faults.add(Fault(match="attachments/.*value", kind="forbidden", times=1))
+    _arrives(stage, ADA, 6, subject="with a file", attachments=(PDF,))
+    stage.cycle()
+
+
+def _all_again(stage: HostedStage) -> None:
+    """Somebody asks for all errors, and once more where nobody answered."""
+    answers: list[retry.Answer] = []
+    while not answers:
+        stage.timer(lambda world: answers.append(retry.errors(world)))
 
 
 # -- a mailbox is removed
@@ -244,6 +266,14 @@ FLOWS: dict[str, Flow] = {
             (_many_are_known, _nothing, _nothing),
             ("from otto", "from rosa", "to otto"),
             switches=PAGE,
+            lasting=False,
+        ),
+        Flow(
+            "retry",
+            _two_errors,
+            (_all_again,),
+            ("not given", "beside it", "with a file"),
+            mailboxes=(ADA,),
             lasting=False,
         ),
         Flow(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sync import attachments, capture, fanout, folders, history, jobs, listing, page
+from sync import attachments, capture, fanout, folders, history, jobs, listing, mend, page
 from sync.crm import records
 from sync.crm.mails import Mails
 from sync.graph import answers, wire
@@ -252,6 +252,20 @@ MUTANTS = (
             ('Write("replace", GATHER, values, version) if version', 'Write("replace", GATHER, values) if version'),
         ),
         r"history-zombie-.*AccordState",
+    ),
+    Mutant(
+        "the row of a retry goes after its item says what became of it",
+        rewritten(
+            mend,
+            "_note",
+            ("    for one in asked:\n", "    log.retries.drop(work.row.id, asked)\n    for one in asked:\n"),
+        ),
+        r"retry-crash-before-\d+-AccordRunItems",
+    ),
+    Mutant(
+        "a retry reads a mail that stands already once more, for the files it lacks",
+        rewritten(page, "capture", (" and not work.retrying", "")),
+        r"retry-(503|timeout)-at-\d+-file",
     ),
     Mutant(
         "who becomes a contact is put beside a mail that stands already",

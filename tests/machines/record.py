@@ -151,12 +151,13 @@ def _files(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def errors(stage: HostedStage) -> list[tuple[str, str]]:
-    """Record and reason of every error item in the log; one whose run was never written does not show."""
+    """Record and reason of every error item in the log that was not mended since; one whose run was never written does
+    not show."""
     runs = {run.id for run in stage.world.log.runs(1000)[0]}
     return [
         (str(row.values["record"]), str(row.values["reason"]))
         for row in stage.tables.scan("AccordRunItems")
-        if row.values["outcome"] == "error" and row.partition in runs
+        if row.values["outcome"] == "error" and row.partition in runs and row.values.get("retry") != "mended"
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     Bundle,
@@ -346,3 +347,6 @@ MailMachine.TestCase.settings = settings(
     database=None,
 )
 TestMailMachine = MailMachine.TestCase
+if SOAK:
+    # Ten times as much mail, and where something is found, time to make it small and to say what it was.
+    TestMailMachine.pytestmark = [pytest.mark.timeout(1800)]
