@@ -47,6 +47,11 @@ def status(world: World, row: MailboxRow) -> Shown:
     return shown(row, world.state.wants.of(row.id), world.state.waits(row.connection), world.clock())
 
 
+def busy(world: World, row: MailboxRow) -> bool:
+    """Whether anything that is wanted of a mailbox was not served yet."""
+    return any(want.open for want in world.state.wants.of(row.id))
+
+
 def page(world: World, limit: int, after: str = "") -> list[Standing]:
     """Up to `limit` mailboxes by id, from behind `after` on; two requests for each partition they lie in."""
     rows = world.state.mailboxes_after(after, limit)

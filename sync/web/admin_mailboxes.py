@@ -70,7 +70,8 @@ def _one(answers: APIRouter, admin: Admin) -> None:
         """One mailbox, how it stands and how far it is."""
         row = admin.mailbox(id)
         far = shapes.ProgressShape.model_validate(progress.progress(world, row))
-        return shapes.MailboxWhole(**_shown(admin, row).model_dump(), progress=far)
+        line = _shown(admin, row).model_dump()
+        return shapes.MailboxWhole(**line, progress=far, busy=mailboxes.busy(world, row))
 
     @answers.patch("/mailboxes/{id}", dependencies=[only()], responses=with_body(404))
     def mailbox_changed(id: str, given: shapes.MailboxChanged) -> shapes.MailboxLine:

@@ -110,6 +110,7 @@ class MailboxWhole(MailboxLine):
     """A mailbox, how it stands, and how far it is."""
 
     progress: ProgressShape
+    busy: bool = Field(description="Whether anything that was asked for waits or is under way.")
 
 
 class MailboxAdded(Body):
