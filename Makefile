@@ -16,6 +16,7 @@ export PYTHONUTF8 ?= 1
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 RUNTIME := .venv/runtime.stamp
+ADMIN := .venv/admin.stamp
 TOOLS := .venv/tools.stamp
 AZURITE := dev/node_modules/azurite.stamp
 
@@ -26,7 +27,7 @@ help:
 	@echo 'make TARGET, where TARGET is one of'
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
-run: $(RUNTIME) $(AZURITE) ## the sample firm, end to end, until Ctrl-C (ONCE=1 ends after the first sync; DATA=folder takes your mail; OWNER=address)
+run: $(RUNTIME) $(ADMIN) $(AZURITE) ## the sample firm, end to end, until Ctrl-C (ONCE=1 ends after the first sync; DATA=folder takes your mail; OWNER=address)
 	@exec $(PY) -m dev.run
 
 test: $(TOOLS) $(AZURITE) ## every test (ARGS="-k capture" narrows them)
@@ -34,7 +35,7 @@ ifdef ARGS
 	@$(PY) -m pytest $(ARGS)
 else
 	@$(PY) -m pytest $(PARALLEL) --cov --cov-report=term tests/core tests/wire
-	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web tests/machines tests/foreign
+	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web tests/admin tests/machines tests/foreign
 endif
 
 check: $(TOOLS) ## style, format and types
@@ -49,7 +50,8 @@ soak: $(TOOLS) $(AZURITE) ## the generated tests with many more examples: minute
 	@SOAK=1 HYPOTHESIS_PROFILE=soak $(PY) -m pytest tests/core tests/contracts tests/machines $(ARGS)
 
 lock: $(TOOLS) ## resolve the pinned requirements again after an edit of requirements/*.in (UPGRADE=1 takes newer releases)
-	@for one in 'runtime.in requirements.txt 3.11' 'dev.in requirements/dev.txt 3.11' \
+	@for one in 'runtime.in requirements.txt 3.11' 'admin.in requirements/admin.txt 3.11' \
+	    'dev.in requirements/dev.txt 3.11' \
 	    'functions-runtime.in requirements/functions-runtime.txt 3.13 --no-deps'; do \
 	  set -- $$one; from=requirements/$$1 to=$$2 python=$$3; shift 3; \
 	  UV_CUSTOM_COMPILE_COMMAND='make lock' $(PY) -m uv pip compile --quiet --universal --generate-hashes \
@@ -101,8 +103,13 @@ $(RUNTIME): requirements.txt | $(PY)
 	@$(PIP) -r requirements.txt
 	@touch $@
 
+$(ADMIN): requirements/admin.txt $(RUNTIME)
+	@echo 'Installing the pinned requirements of the command line.'
+	@$(PIP) -r requirements/admin.txt
+	@touch $@
+
 # Microsoft's worker library says Python 3.13 or newer, yet its check of function_app.py runs on 3.11 and 3.12 too.
-$(TOOLS): requirements/dev.txt requirements/functions-runtime.txt $(RUNTIME)
+$(TOOLS): requirements/dev.txt requirements/functions-runtime.txt $(RUNTIME) $(ADMIN)
 	@echo 'Installing the pinned tools for tests and checks.'
 	@$(PIP) -r requirements/dev.txt
 	@$(PIP) --no-deps --ignore-requires-python -r requirements/functions-runtime.txt

@@ -215,6 +215,11 @@ class MemoryQueue:
         with self._lock:
             self._queue(queue).append(_Message(text, self._clock() + timedelta(seconds=math.ceil(delay))))
 
+    def length(self, queue: str) -> int:
+        """How many messages there are, those not visible yet among them."""
+        with self._lock:
+            return len(self._queue(queue))
+
     def messages(self, queue: str) -> list[str]:
         """What is visible now, first due first."""
         with self._lock:

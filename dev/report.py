@@ -158,6 +158,14 @@ def addresses(port: int, api_key: str, person: str) -> str:
     return "\n".join(["Look at it", *(f"  {line}" for line in wanted)])
 
 
+def command_line(port: int, api_key: str, python: str) -> str:
+    """How to look after it: a line for a shell, in the repository's folder."""
+    where = f"ACCORD_URL=http://localhost:{port} ACCORD_API_KEY={shlex.quote(api_key)}"
+    return (
+        f"Look after it (-h instead of status lists all there is)\n  {where} {shlex.quote(python)} -m sync.admin status"
+    )
+
+
 def left_unknown(addresses: Sequence[str]) -> str:
     """The correspondents that are no contacts on purpose."""
     shown = [one_line(one) for one in addresses[:SHOWN]]

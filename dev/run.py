@@ -235,7 +235,9 @@ def _tell(running: Running, before: report.Counted, complete: bool, once: bool) 
         print("\nWithout ONCE=1 it stays up, and the addresses to look at stand here.", flush=True)
     else:
         person = busiest[0] if busiest is not None else ""
-        print(f"\n{report.addresses(running.host.port, running.folder.settled.api_key, person)}", flush=True)
+        print(f"\n{report.addresses(running.host.port, running.folder.settled.api_key, person)}")
+        python = _short(Path(sys.executable))
+        print(f"\n{report.command_line(running.host.port, running.folder.settled.api_key, python)}", flush=True)
     if not complete:
         print("\nTen minutes passed before the first sync was complete.", flush=True)
     return complete and not errors and not failed

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 from sync.model import QUEUES, Job, Stream, Want
 from sync.wants import in_groups
 from sync.world import World
 
-# A message is a request of its own, and most of it is waiting for the wire: many are sent by so many threads.
-SENDERS = 8
+# Of many requests most of the time goes into waiting for the wire: more than a few are made by so many threads.
+THREADS = 8
 FEW = 16
+
+One = TypeVar("One")
+Made = TypeVar("Made")
 
 
 def put(world: World, stream: Stream, job: Job, wait: float = 0) -> None:
@@ -25,23 +29,32 @@ def put(world: World, stream: Stream, job: Job, wait: float = 0) -> None:
     world.queue.put(QUEUES[stream], replace(job, ticket=ticket).to_json(), wait)
 
 
-def put_all(world: World, wants: Iterable[Want], jobs: Mapping[str, Job]) -> None:
+def put_all(world: World, wants: Sequence[Want], jobs: Mapping[str, Job]) -> None:
     """Queue a job for each of these streams, as just read, under new tickets; `jobs` are by mailbox.
 
-    The tickets of a hundred streams first, then their messages: whoever dies in between leaves no more than these to be
-    found as lost.
+    The tickets of a hundred streams first, then their messages: whoever dies in between leaves no more than a few such
+    groups to be found as lost.
     """
-    for group in in_groups(wants):
+
+    def put_group(group: Sequence[Want]) -> None:
         tickets = world.state.wants.tickets(group)
-        pairs = zip(group, tickets, strict=True)
-        send(world, [(QUEUES[one.stream], replace(jobs[one.mailbox], ticket=ticket)) for one, ticket in pairs])
+        for one, ticket in zip(group, tickets, strict=True):
+            world.queue.put(QUEUES[one.stream], replace(jobs[one.mailbox], ticket=ticket).to_json())
+
+    side_by_side(put_group, list(in_groups(wants)), len(wants))
 
 
-def send(world: World, messages: Sequence[tuple[str, Job]]) -> None:
-    """Put jobs as they are onto queues, many of them side by side; raises what the first that failed raised."""
-    if len(messages) <= FEW:
-        for queue, job in messages:
-            world.queue.put(queue, job.to_json())
-        return
-    with ThreadPoolExecutor(SENDERS) as senders:
-        list(senders.map(lambda one: world.queue.put(one[0], one[1].to_json()), messages))
+def send(world: World, queue: str, jobs: Sequence[Job]) -> None:
+    """Put jobs as they are onto a queue."""
+    side_by_side(lambda job: world.queue.put(queue, job.to_json()), jobs, len(jobs))
+
+
+def side_by_side(does: Callable[[One], Made], many: Sequence[One], requests: int) -> list[Made]:
+    """Do the same for many, by a few threads where that takes more than a few requests; what each gave, in order.
+
+    Raises what the first that failed raised; others may have been done.
+    """
+    if requests <= FEW:
+        return [does(one) for one in many]
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(does, many))

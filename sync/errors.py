@@ -10,7 +10,10 @@
     |- NeedsPerson          an administrator must act: a sentence and a remedy
     |  |- SignInRefused     Microsoft refused to sign the app in
     |  |- AccessDenied      signed in, but not allowed to read this
-    |  `- MailboxMissing    no such mailbox, or none behind this licence
+    |  |- MailboxMissing    no such mailbox, or none behind this licence
+    |  |- BadCommand        a command line that cannot be followed as it stands
+    |  |- Refused           the service refused what the command line asked for
+    |  `- NotReached        the service did not answer, or not to this key
     |- Reset                forget a place and start again from a safer one
     |  `- CursorGone        Microsoft no longer knows this delta link
     |- Conflict             somebody else was quicker: read again and decide again
@@ -99,6 +102,18 @@ class MailboxMissing(NeedsPerson):
 
 class ConnectionGone(NeedsPerson):
     """The mailbox belongs to a connection that does not exist any more."""
+
+
+class BadCommand(NeedsPerson):
+    """A command cannot be followed as it stands: nothing was asked of the service."""
+
+
+class Refused(NeedsPerson):
+    """The service understood what the command line asked for and refused it."""
+
+
+class NotReached(NeedsPerson):
+    """The service did not answer the command line, or not to this key, or it is not Accord that answers."""
 
 
 class Reset(AccordError):

@@ -65,9 +65,9 @@ def tick(world: World) -> int:
     else:
         rounds, light = shared(polled(now, before, free, wants, policy), before or now, now, policy)
     put = _put(world, now, in_turn(wanted(now, free, wants.values())))
-    dispatch.send(world, [(QUEUES["mail"], _job(row, DUE)) for row in rounds])
+    dispatch.send(world, QUEUES["mail"], [_job(row, DUE) for row in rounds])
     asked = shards(light)
-    dispatch.send(world, [(poll.QUEUE, job) for job in asked])
+    dispatch.send(world, poll.QUEUE, asked)
     if last is None or before is None or last < now:
         world.state.ticked(now)
     return put + len(rounds) + len(asked)
@@ -81,17 +81,20 @@ def _raised(world: World, rows: Iterable[MailboxRow], wants: Wants) -> dict[tupl
 
 
 def _put(world: World, now: datetime, found: Sequence[tuple[Want, MailboxRow]]) -> int:
-    """Queue a job for what is wanted, unless it is under way: a run sees the wish at its end."""
-    put = [(want, row) for want, row in found if not _under_way(world, want, now)]
+    """Queue a job for what is wanted, unless it is under way: a run sees the wish at its end.
+
+    What was not queued lately is not asked for its lease, which is a request each: at worst a run that its slot brought
+    is under way, and the job finds the lease taken and ends.
+    """
+    lately = [want for want, _ in found if want.queued is not None and now - want.queued <= UNDER_WAY]
+    under_way = dispatch.side_by_side(lambda want: _leased(world, want, now), lately, len(lately))
+    busy = {want for want, is_so in zip(lately, under_way, strict=True) if is_so}
+    put = [(want, row) for want, row in found if want not in busy]
     dispatch.put_all(world, [want for want, _ in put], {row.id: _job(row, "wanted") for _, row in put})
     return len(put)
 
 
-def _under_way(world: World, want: Want, now: datetime) -> bool:
-    # What was not queued lately is not asked for its lease, which is a request each: at worst a run that its slot
-    # brought is under way, and the job finds the lease taken and ends.
-    if want.queued is None or now - want.queued > UNDER_WAY:
-        return False
+def _leased(world: World, want: Want, now: datetime) -> bool:
     until = world.state.leased_until(want.mailbox, want.stream)
     return until is not None and until > now
 

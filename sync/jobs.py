@@ -47,6 +47,9 @@ def _subject(world: World, queue: str, job: Job, do: Do) -> None:
     # A message that names one connection and a mailbox of another is refused (S21).
     if row is None or row.connection != job.connection or row.off:
         logger.warning("job for a mailbox that is not in scope was dropped: queue=%s reason=%s", queue, job.reason)
+        if row is None:
+            # A run that was under way while the mailbox went has said since that it is to go on: nobody else cleans up.
+            world.state.wants.forget(job.subjects[0])
         return
     _one(world, STREAMS[queue], job, row, do)
 

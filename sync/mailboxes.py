@@ -13,7 +13,7 @@ from itertools import groupby
 from sync import dispatch
 from sync.crm import contacts_csv
 from sync.errors import BadItem
-from sync.model import Job, MailboxRow, Want
+from sync.model import Cause, Job, MailboxRow, Want
 from sync.status import Shown, shown
 from sync.world import World
 
@@ -37,9 +37,19 @@ def add(world: World, connection: str, address: str, owner: str = "") -> Mailbox
     return world.state.add_mailbox(connection, known, owner)
 
 
+def find(world: World, connection: str, address: str) -> MailboxRow | None:
+    """The mailbox in scope with this address, or None."""
+    return world.state.mailbox(world.keys.of("mailbox", connection, contacts_csv.address(address) or address))
+
+
 def status(world: World, row: MailboxRow) -> Shown:
     """How a mailbox stands now."""
     return shown(row, world.state.wants.of(row.id), world.state.waits(row.connection), world.clock())
+
+
+def busy(world: World, row: MailboxRow) -> bool:
+    """Whether anything that is wanted of a mailbox was not served yet."""
+    return any(want.open for want in world.state.wants.of(row.id))
 
 
 def page(world: World, limit: int, after: str = "") -> list[Standing]:
@@ -64,7 +74,7 @@ def all_standings(world: World) -> Iterator[Standing]:
         yield Standing(row, shown(row, wants.get(row.id, ()), world.state.waits(row.connection), now))
 
 
-def counted(world: World) -> Mapping[str, int]:
+def counted(world: World) -> Mapping[Cause, int]:
     """How many mailboxes have which status, by its cause."""
     return Counter(one.status.cause for one in all_standings(world))
 
@@ -77,18 +87,23 @@ def sync_now(world: World, row: MailboxRow) -> None:
 
 def switch(world: World, row: MailboxRow, off: bool) -> MailboxRow:
     """Switch a mailbox off, or on again: then what came meanwhile follows with its next round."""
-    return world.state.note(row, off=off)
+    return world.state.note(_now(world, row), off=off)
 
 
 def assign(world: World, row: MailboxRow, owner: str) -> MailboxRow:
     """Say whose mailbox it is: mail known from a Bcc alone is shown to this CRM user from now on."""
-    return world.state.note(row, owner=owner)
+    return world.state.note(_now(world, row), owner=owner)
 
 
 def reset(world: World, row: MailboxRow) -> None:
-    """Forget every place of a mailbox and read it again from the start; mail that is there already is recognised."""
+    """Forget every place of a mailbox, and what kept it from going on, and read it again from the start; mail that is
+    there already is recognised."""
     world.state.forget(row.id)
-    world.state.note(row, user="", own=(), met=False, trouble=None, newest="", backfill="running")
+    for want in world.state.wants.of(row.id):
+        if want.trouble or want.failures:
+            world.state.wants.mended(row.id, want.stream)
+    again = _now(world, row)
+    world.state.note(again, user="", own=(), met=False, trouble=None, newest="", backfill="running")
     world.state.wants.want(row.id, "mail")
 
 
@@ -98,3 +113,8 @@ def remove(world: World, row: MailboxRow) -> None:
     world.state.drop_mailbox(row.id)
     world.state.forget(row.id)
     world.state.wants.forget(row.id)
+
+
+def _now(world: World, row: MailboxRow) -> MailboxRow:
+    # A change is written where it differs from the row: an old one would hide that it does.
+    return world.state.mailbox(row.id) or row

@@ -184,7 +184,7 @@ def iana_zone(name: str) -> str | None:
 class LogPolicy(_Section):
     """What of Logs & Errors is kept."""
 
-    runs_days: int = Field(default=90, ge=7, le=3650, description="For how many days a run and its items are kept.")
+    runs_days: int = Field(default=90, ge=7, le=3650, description="T1: for how many days a run and its items are kept.")
 
 
 class Policy(_Section):

@@ -114,6 +114,9 @@ class Queue(Protocol):
     def put(self, queue: str, text: str, delay: float = 0) -> None:
         """Send `text` (base64 on the wire, as the Functions host expects), visible after `delay` seconds."""
 
+    def length(self, queue: str) -> int:
+        """About how many messages there are, those not visible yet and those being worked among them."""
+
 
 class Mailbox(Protocol):
     """One Microsoft 365 mailbox, read side. Links that come out may be stored and handed back later."""

@@ -57,7 +57,7 @@ _SAFE: Mapping[str, str] = {
     "mail.unmatched_days": "D13: mail of nobody the firm knows is not kept.",
     "mail.skipped_classes": "E9: one contact on a mail is enough, whatever sort of mail it is.",
     "schedule.frequency": "D3: continually; an idle mailbox costs next to nothing.",
-    "log.runs_days": "T1: three months tell since when something goes wrong.",
+    "log.runs_days": "T4: three times as long as errors can be retried all together.",
 }
 
 

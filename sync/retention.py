@@ -25,9 +25,9 @@ def purge(world: World) -> int:
     Returns how many mails went. What one run does not reach, the next one does.
     """
     world.rounds.forget(world.clock())
+    world.audit.forget(world.clock())
     _purge_runs(world)
     started = world.clock()
-    world.audit.forget(started)
     removed = world.crm.purge(started, MOST, lambda: world.clock() - started < ENOUGH)
     if removed:
         logger.info("purge removed=%d", removed)

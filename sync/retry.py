@@ -110,15 +110,15 @@ def run(world: World, run_id: str, after: str = "", limit: int = SLICE) -> Answe
     return _written(some, after)
 
 
-def errors(world: World, after: str = "", limit: int = SLICE) -> Answer:
-    """Have the errors of the last 30 days done again, newest first, but for those that were mended since, and runs that
-    were done again already.
+def errors(world: World, after: str = "", limit: int = SLICE, days: timedelta = DAYS) -> Answer:
+    """Have the errors of the last 30 days, or of fewer, done again, newest first, but for those that were mended since,
+    and runs that were done again already.
 
     Raises BadItem for a place that is none.
     """
     some = _slice(world, limit)
     behind, _, at = after.partition("/")
-    since = world.clock() - DAYS
+    since = world.clock() - min(days, DAYS)
     while True:
         runs, more = world.log.runs(20, behind, errors=True, since=since)
         for one in runs:

@@ -14,6 +14,8 @@ from sync.errors import BadSettings
 from sync.policy import MatchingPolicy
 
 PREFIX = "ACCORD_"
+# Of the command line, which shares its environment with `make run` and the local host.
+OF_OTHERS = ("ACCORD_URL",)
 AZURITE = "UseDevelopmentStorage=true"
 ENDPOINTS = ("blobendpoint", "queueendpoint", "tableendpoint")
 
@@ -106,7 +108,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     An unknown name is only seen behind our own prefix: the environment is full of others' names.
     """
     given = os.environ if environment is None else environment
-    problems = [_unknown(name) for name in sorted(given) if name.startswith(PREFIX) and name not in NAMES]
+    problems = [
+        _unknown(name) for name in sorted(given) if name.startswith(PREFIX) and name not in (*NAMES, *OF_OTHERS)
+    ]
     values = {name: given[name] for name in NAMES if given.get(name, "") != ""}
     try:
         settings = Settings.model_validate(values)

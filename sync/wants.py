@@ -111,7 +111,8 @@ class Wants:
     def forget(self, mailbox: str) -> None:
         """Remove all of a mailbox that is no longer in scope."""
         keys = [f"{one.mailbox}|{one.stream}" for one in self.of(mailbox)]
-        self._tables.write(TABLE, mailbox[0], [Write("delete", key) for key in keys])
+        if keys:
+            self._tables.write(TABLE, mailbox[0], [Write("delete", key) for key in keys])
 
     def _change(self, mailbox: str, stream: Stream, change: Callable[[Want], Mapping[str, Value]]) -> Want:
         """Write what `change` makes of a want over exactly what was read; returns what was read."""

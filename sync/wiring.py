@@ -18,6 +18,7 @@ from sync.graph.client import Graph, GraphMailbox, GraphPoll
 from sync.graph.gates import Gates
 from sync.graph.session import ThreadSessions
 from sync.graph.signin import SignIn
+from sync.health import Checks, checks_of
 from sync.keys import Keys
 from sync.lists import ExclusionLists
 from sync.log import Log
@@ -43,6 +44,7 @@ class Site:
     settings: Settings
     policies: Policies
     audit: Audit
+    checks: Checks
     close: Callable[[], None]
 
 
@@ -97,12 +99,8 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
     keys = Keys(settings.digest_secret())
     crm = Builtin(stored.tables, stored.blobs, keys, now)
     sessions = ThreadSessions(adapter)
-    graph = Graph(
-        sessions,
-        SignIn(settings.tenant_id, settings.client_id, settings.client_secret.get_secret_value(), sessions),
-        meter,
-        Gates(now),
-    )
+    signin = SignIn(settings.tenant_id, settings.client_id, settings.client_secret.get_secret_value(), sessions)
+    graph = Graph(sessions, signin, meter, Gates(now))
 
     def connect(row: MailboxRow) -> Mailbox:
         if row.connection != settings.tenant_id:
@@ -130,11 +128,14 @@ def build(settings: Settings, adapter: Adapter | None = None, clock: Clock | Non
         meter=meter,
     )
 
+    checks = Checks(checks_of(made, stored.blobs, settings.tenant_id, signin.token, graph.reach), now)
+
     def close() -> None:
+        checks.close()
         sessions.close()
         stored.close()
 
-    return Site(made, crm, settings, policies, audit, close)
+    return Site(made, crm, settings, policies, audit, checks, close)
 
 
 def _connection_gone() -> ConnectionGone:

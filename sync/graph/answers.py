@@ -52,6 +52,7 @@ _GRANT = (
     "Grant the app Mail.Read for this mailbox (consent, or the Exchange role assignment that names it) and retry; "
     "a new permission can take two hours to act."
 )
+_DIRECTORY = "Grant the app User.Read.All with admin consent; a new permission can take two hours to act."
 _ADDRESS = "Check the spelling of the address and the licence of the mailbox, or remove the mailbox from Accord."
 
 
@@ -73,6 +74,15 @@ def read_user(answer: Answer) -> tuple[str, tuple[str, ...]]:
     names = [json.get("mail"), json.get("userPrincipalName"), *smtp]
     own = dict.fromkeys(str(name).strip().lower() for name in names if name)
     return _text(json, "id", "the user of the mailbox"), tuple(own)
+
+
+def read_reached(answer: Answer) -> None:
+    """Nothing of an answer but whether it is a good one to `wire.anybody`; raises what a refusal means."""
+    what = "the users of the directory"
+    try:
+        _object(answer, what)
+    except AccessDenied as denied:
+        raise AccessDenied(denied.sentence, _DIRECTORY) from None
 
 
 def read_folder_page(answer: Answer) -> tuple[FolderRound, str | None]:

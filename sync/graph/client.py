@@ -47,6 +47,10 @@ class Graph:
             turn.heard(refused)
             return answer
 
+    def reach(self) -> None:
+        """Show that Microsoft Graph can be reached and takes our token; raises what keeps it from being so."""
+        answers.read_reached(self.send(wire.anybody()))
+
     def stream(self, request: Request, what: str, mailbox: str | None = None) -> Iterator[bytes]:
         """The body of a good answer piece by piece, never held whole; raises what a refusal of `what` means.
 

@@ -52,6 +52,14 @@ def user(address: str) -> Request:
     return Request("GET", url, scope="connection")
 
 
+def anybody() -> Request:
+    """One user of the directory, whoever it is: what the app may always ask where it is set up.
+
+    https://learn.microsoft.com/graph/api/user-list
+    """
+    return Request("GET", f"{ROOT}/users?$top=1&$select=id", scope="connection")
+
+
 def folder_changes(user_id: str, cursor: str = "") -> Request:
     """Changes of the folder tree since a cursor."""
     if cursor:

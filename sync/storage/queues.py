@@ -31,3 +31,14 @@ class AzureQueue:
             client.send_message(text, visibility_timeout=math.ceil(delay), time_to_live=FOR_EVER)
         except ResourceNotFoundError as error:
             raise LookupError(f"There is no queue {queue!r}.") from error
+
+    @trouble()
+    def length(self, queue: str) -> int:
+        """About how many messages there are, those not visible yet and those being worked among them.
+
+        https://learn.microsoft.com/rest/api/storageservices/get-queue-metadata
+        """
+        try:
+            return self._service.get_queue_client(queue).get_queue_properties().approximate_message_count or 0
+        except ResourceNotFoundError as error:
+            raise LookupError(f"There is no queue {queue!r}.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import azure.functions as func
 
@@ -16,6 +17,9 @@ async def answer(req: func.HttpRequest, context: func.Context | None = None) -> 
     """Answer a request of the Functions host. No exception leaves here: its traceback would reach the log."""
     from sync.web import problems
 
+    if not _readable(req.url):
+        body = problems.problem(400, "The address is not written in UTF-8.")
+        return func.HttpResponse(body, status_code=400, headers=problems.HEADERS, mimetype=problems.MEDIA_TYPE)
     try:
         # What is built on the first request reads settings and opens storage: not on the loop everybody shares.
         application = await asyncio.to_thread(_current)
@@ -24,6 +28,15 @@ async def answer(req: func.HttpRequest, context: func.Context | None = None) -> 
         body = problems.broken(error)
         return func.HttpResponse(body, status_code=500, headers=problems.HEADERS, mimetype=problems.MEDIA_TYPE)
     return response
+
+
+def _readable(url: str) -> bool:
+    """Whether the middleware, which raises for such a path, can read an address."""
+    try:
+        unquote_to_bytes(urlsplit(url).path).decode()
+    except ValueError:
+        return False
+    return True
 
 
 def _current() -> Any:
@@ -35,7 +48,9 @@ def _current() -> Any:
 @lru_cache(maxsize=1)
 def _application(site: Site) -> Any:
     """The application of a site; another site gets another one."""
+    from sync.web.admin import Admin
     from sync.web.app import build
 
+    admin = Admin(site.world, site.settings.tenant_id, site.policies, site.checks)
     middleware: Any = func.AsgiMiddleware  # it has no annotations
-    return middleware(build(site.crm, site.settings.api_key.get_secret_value()))
+    return middleware(build(site.crm, site.settings.api_key.get_secret_value(), admin))

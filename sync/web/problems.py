@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.errors import AccordError, BadItem, Retry
+from sync.errors import AccordError, BadItem, BadPolicy, Conflict, NeedsPerson, Retry
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {
@@ -34,6 +35,8 @@ class Problem(BaseModel):
     title: str = Field(description="What kind of problem this is.")
     status: int = Field(description="The HTTP status once more.")
     detail: str = Field("", description="What to do about it, where there is more to say.")
+    remedy: str = Field("", description="What somebody must do first, where Microsoft refused and will go on refusing.")
+    problems: list[str] = Field([], description="What is wrong with a policy, one by one, each with its path.")
     id: str = Field("", description="Find this problem in the log by its id; only for errors on our side.")
 
 
@@ -43,7 +46,7 @@ def told(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def problem(status: int, detail: str = "", **members: str) -> bytes:
+def problem(status: int, detail: str = "", **members: str | Sequence[str]) -> bytes:
     """The body of an error answer."""
     title = HTTPStatus(status).phrase
     told = {"detail": detail} if detail else {}
@@ -93,7 +96,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadItem, _bad_item)
+    app.add_exception_handler(BadPolicy, _bad_policy)
     app.add_exception_handler(Retry, _retry)
+    app.add_exception_handler(NeedsPerson, _needs_person)
+    app.add_exception_handler(Conflict, _conflict)
     app.add_middleware(Shield)
 
 
@@ -105,8 +111,15 @@ def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - 
 
 def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in error.errors()]
+    told = dict.fromkeys(map(_fault, error.errors()))
     return Response(problem(422, " ".join(told)), 422, media_type=MEDIA_TYPE)
+
+
+def _fault(one: Mapping[str, Any]) -> str:
+    # The name of a field that nobody knows is something sent in, and not said again.
+    unknown = one["type"] == "extra_forbidden"
+    place = ".".join(map(str, one["loc"][:-1] if unknown else one["loc"]))
+    return f"{place}: {'There is a field that this address does not know' if unknown else one['msg']}."
 
 
 def _bad_item(request: Request, error: Exception) -> Response:  # noqa: ARG001
@@ -114,7 +127,23 @@ def _bad_item(request: Request, error: Exception) -> Response:  # noqa: ARG001
     return Response(problem(422, f"{error.name}: {error.sentence}"), 422, media_type=MEDIA_TYPE)
 
 
+def _bad_policy(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, BadPolicy)  # noqa: S101
+    return Response(problem(422, error.sentence, problems=error.problems), 422, media_type=MEDIA_TYPE)
+
+
 def _retry(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, Retry)  # noqa: S101
     after = {"Retry-After": str(max(1, round(error.after)))}
     return Response(problem(503, error.sentence), 503, after, MEDIA_TYPE)
+
+
+def _needs_person(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, NeedsPerson)  # noqa: S101
+    # 409: how things stand is in the way, and whoever mends that may ask again. A 502 would be asked again by itself.
+    return Response(problem(409, error.sentence, remedy=error.remedy), 409, media_type=MEDIA_TYPE)
+
+
+def _conflict(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, Conflict)  # noqa: S101
+    return Response(problem(409, f"{error.sentence} Look again, then decide."), 409, media_type=MEDIA_TYPE)

@@ -62,6 +62,16 @@ def test_a_job_survives_the_journey(queue: Queue, visible: Look) -> None:
     assert [Job.from_json(text) for text in visible("backfill-mail")] == [job]
 
 
+def test_a_queue_tells_how_many_messages_it_has_those_not_visible_yet_too(queue: Queue) -> None:
+    queue.put("sync-mail", "now")
+    queue.put("sync-mail", "later", 60)
+    queue.put("poll-idle", "another queue")
+
+    assert (queue.length("sync-mail"), queue.length("poll-idle-poison")) == (2, 0)
+    with pytest.raises(LookupError):
+        queue.length("no-such-queue")
+
+
 def test_queues_are_apart(queue: Queue, visible: Look) -> None:
     for name in QUEUES:
         queue.put(name, f"for {name}")

@@ -76,6 +76,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/retry.py",
             "sync/explain.py",
             "sync/folders.py",
+            "sync/health.py",
             "sync/history.py",
             "sync/listing.py",
             "sync/lists.py",
@@ -103,7 +104,10 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sync/graph/*.py",
             "sync/crm/*.py",
             "sync/storage/*.py",
+            "sync/web/admin.py",
+            "sync/web/admin_*.py",
             "sync/web/app.py",
+            "sync/web/asked.py",
             "sync/web/problems.py",
             "sync/web/shapes.py",
         ),
@@ -111,6 +115,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("wiring", ("sync/settings.py", "sync/wiring.py")),
     # The door of the web belongs to function_app, which imports it on the first request.
     ("entry", ("sync/web/__init__.py", "function_app.py")),
+    # A client of the deployed app, which it reaches over HTTP: it imports nothing of it, and nothing imports it.
+    ("command line", ("sync/admin/*.py",)),
 )
 
 # Other people's packages, and the only files that may know them. The first pattern that fits decides.
@@ -125,9 +131,12 @@ PACKAGES: tuple[tuple[str, set[str]], ...] = (
     ("sync/storage/*.py", {"azure.core", "azure.data", "azure.identity", "azure.storage", "requests"}),
     ("sync/web/__init__.py", {"azure.functions"}),
     ("sync/web/*.py", {"fastapi", "jinja2", "pydantic", "starlette"}),
+    ("sync/admin/*.py", {"requests", "rich"}),
     ("sync/*.py", PURE_PACKAGES),
 )
-# The line of requirements/runtime.in that brings a package, where it is not simply called the same.
+# What the functions import is asked for in runtime.in; the command line's packages are not deployed with them.
+ASKED_IN = (("sync/admin/*.py", "requirements/admin.in"), ("*.py", "requirements/runtime.in"))
+# The line of the requirements that brings a package, where it is not simply called the same.
 BROUGHT_BY = {
     "azure.core": "azure-data-tables",
     "azure.data": "azure-data-tables",
@@ -156,7 +165,13 @@ DECLARING = {
     "types",
     "typing",
 }
-ALSO_HARMLESS = {("sync/wiring.py", "threading.Lock"), ("function_app.py", "func.FunctionApp")}
+ALSO_HARMLESS = {
+    ("sync/wiring.py", "threading.Lock"),
+    ("function_app.py", "func.FunctionApp"),
+    # Called as a program only.
+    ("sync/admin/__main__.py", "sys.exit"),
+    ("sync/admin/__main__.py", "main"),
+}
 
 
 @cache
@@ -284,15 +299,35 @@ def test_a_package_of_others_is_known_only_where_it_is_adapted() -> None:
 
 
 def test_every_package_the_product_imports_is_asked_for_by_name() -> None:
-    asked = (ROOT / "requirements/runtime.in").read_text(encoding="utf-8").splitlines()
-    named = {line.split(";")[0].split("=")[0].split("[")[0].strip() for line in asked}
-
-    imported = {name for file in product_files() for name in third_party(file)}
     missing = sorted(
-        name for name in imported if BROUGHT_BY.get(name, name).replace("_", "-").replace(".", "-") not in named
+        f"{asked} does not name {name}, which {file} imports"
+        for file in product_files()
+        for asked in [next(asked for pattern, asked in ASKED_IN if fnmatch(file, pattern))]
+        for name in third_party(file)
+        if BROUGHT_BY.get(name, name).replace("_", "-").replace(".", "-") not in _named_in(asked)
     )
 
-    assert not missing, f"requirements/runtime.in does not name {missing}."
+    assert not missing
+
+
+@cache
+def _named_in(requirements: str) -> set[str]:
+    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
+    return {line.split(";")[0].split("=")[0].split("[")[0].strip() for line in lines}
+
+
+def test_the_command_line_knows_the_product_by_its_web_address_alone() -> None:
+    inside = {file for file in product_files() if file.startswith("sync/admin/")}
+
+    foreign = {
+        file: sorted(target for target in map(file_of, imports(file)) if target and target not in inside)
+        for file in inside
+    }
+    users = [file for file in product_files() if file not in inside and {*map(file_of, imports(file))} & inside]
+
+    assert inside
+    assert set().union(*foreign.values()) <= {"sync/errors.py"}
+    assert not users
 
 
 def test_nothing_is_built_or_opened_while_a_module_is_imported() -> None:
@@ -328,7 +363,7 @@ def _origins(file: str) -> dict[str, str]:
 
 def test_importing_the_functions_needs_no_settings_and_loads_no_web_framework() -> None:
     # Every queue and timer instance imports function_app; only an HTTP request needs the web.
-    script = "import sys, function_app; print(sorted({'fastapi', 'starlette'} & set(sys.modules)))"
+    script = "import sys, function_app; print(sorted({'fastapi', 'starlette', 'rich'} & set(sys.modules)))"
 
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False

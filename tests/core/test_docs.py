@@ -6,21 +6,18 @@ import ast
 import inspect
 import json
 import re
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from dev.memory import MemoryBlobs, MemoryTables
 from sync import errors
-from sync.crm.builtin import Builtin
-from sync.keys import Keys
 from sync.policy import Policy, choices
 from sync.presets import PRESETS, applied
 from sync.settings import NAMES
 from sync.storage import CONTAINER, POISON, QUEUES, TABLES
-from sync.web.app import build
+from tests.stage import Stage
+from tests.web.web_world import the_web
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -169,8 +166,7 @@ def test_every_function_is_explained_and_no_other() -> None:
 
 
 def test_every_route_is_explained_and_no_other() -> None:
-    crm = Builtin(MemoryTables(), MemoryBlobs(), Keys(b"0" * 32), lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    application = build(crm, "k" * 32)
+    application = the_web(Stage())
     described = application.openapi()["paths"].items()
 
     routes = {f"{method.upper()} {path}" for path, methods in described for method in methods}

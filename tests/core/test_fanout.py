@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.fanout import polled, shared, wanted
+from sync.fanout import EACH, MOST, PATIENCE, in_turn, polled, shared, wanted
 from sync.model import Trouble, Want
 from sync.policy import Policy, SchedulePolicy
 from sync.schedule import EVERY, due
-from tests.builders import NOON, a_mailbox
+from tests.builders import KEYS, NOON, a_mailbox
 
 MINUTE = timedelta(minutes=1)
 ADA = a_mailbox()
@@ -28,9 +28,13 @@ def a_want(**changes):
     return Want(**{**fields, **changes})
 
 
-def polls(boxes, *wants, times=A_DAY):
+def polls(boxes, *wants, times=A_DAY, policy=EVERY_TEN):
     known = {(want.mailbox, want.stream): want for want in wants}
-    return [at for at in times if polled(at, at - MINUTE, boxes, known, EVERY_TEN)]
+    return [at for at in times if polled(at, at - MINUTE, boxes, known, policy)]
+
+
+def boxes_of(number):
+    return [a_mailbox(id=KEYS.of("mailbox", str(one))) for one in range(number)]
 
 
 def test_what_is_wanted_is_queued_at_once():
@@ -51,6 +55,46 @@ def test_what_is_wanted_again_is_queued_again_at_once():
 def test_a_job_that_got_lost_is_put_again_after_five_minutes():
     assert len(wanted(NOON, BOXES, [a_want(queued=NOON - 6 * MINUTE)])) == 1
     assert len(wanted(NOON, BOXES, [a_want(queued=None)])) == 1
+
+
+def test_a_job_in_a_long_line_has_longer_to_come_up_before_it_counts_as_lost():
+    """Put again before its turn, it would go to the end of the line: who is far behind would never have his turn."""
+    rows = boxes_of(600)
+    ten_minutes_ago = [a_want(mailbox=row.id, queued=NOON - 10 * MINUTE) for row in rows]
+    scope = {row.id: row for row in rows}
+
+    assert wanted(NOON, scope, ten_minutes_ago) == []
+    assert len(wanted(NOON + PATIENCE + 600 * EACH, scope, ten_minutes_ago)) == 600
+    # What stands in another line, was served, or has no job on its way makes nobody wait.
+    others = [
+        replace(one, **change) for one in ten_minutes_ago[1:] for change in ({"stream": "mail-history"}, {"served": 1})
+    ]
+    assert wanted(NOON, scope, [ten_minutes_ago[0], *others])[0][0] == ten_minutes_ago[0]
+    assert (
+        len(wanted(NOON, scope, [ten_minutes_ago[0], *(replace(one, asked=0) for one in ten_minutes_ago[1:])])) == 600
+    )
+
+
+def test_when_more_is_wanted_than_a_tick_may_queue_new_ones_come_first_and_then_who_waited_longest():
+    new, short, long = boxes_of(3)
+    waited = [
+        (a_want(mailbox=short.id, queued=NOON - 7 * MINUTE), short),
+        (a_want(mailbox=long.id, queued=NOON - 9 * MINUTE), long),
+        (a_want(mailbox=new.id, queued=None), new),
+    ]
+
+    assert [row for _, row in in_turn(waited, most=2)] == [new, long]
+    assert [row for _, row in in_turn(waited)] == [new, long, short]
+
+
+def test_a_crowd_in_one_stream_takes_no_place_from_another():
+    rows = boxes_of(5)
+    crowd = [(a_want(mailbox=row.id, stream="mail-backfill"), row) for row in rows]
+
+    found = in_turn([*crowd, (a_want(queued=NOON), ADA)], most=2)
+
+    assert [want.stream for want, _ in found] == ["mail-backfill", "mail-backfill", "mail"]
+    assert MOST >= 1_000
 
 
 def test_nothing_is_queued_while_microsoft_told_us_to_wait():
@@ -86,6 +130,35 @@ def test_a_stream_that_failed_four_times_in_a_row_is_tried_once_an_hour_until_it
     assert len(polls(BOXES, a_want(failures=3, served=1))) == 24 * 6
     assert wanted(NOON, BOXES, [a_want(**failed), a_want(**failed, stream="mail-backfill")]) == []
     assert len(wanted(NOON, BOXES, [a_want(**failed, count=2)])) == 1  # somebody asked for it again
+
+
+WEEKLY = Policy(schedule=SchedulePolicy(frequency="weekly", weekday="monday", time="06:00"))
+A_WEEK = [NOON + n * 5 * MINUTE for n in range(7 * 24 * 12)]
+
+
+def polls_of_a_week(box, *wants):
+    known = {(want.mailbox, want.stream): want for want in wants}
+    return [at for at in A_WEEK if polled(at, at - 5 * MINUTE, {box.id: box}, known, WEEKLY)]
+
+
+@pytest.mark.parametrize("policy", [EVERY_TEN, WEEKLY])
+def test_however_seldom_its_turns_are_a_mailbox_that_is_blocked_or_fails_is_tried_by_the_hour(policy):
+    blocked = {ADA.id: a_mailbox(trouble=Trouble("blocked", "access", "No."))}
+
+    assert len(polls(blocked, policy=policy)) == 24
+    assert len(polls(BOXES, a_want(failures=4, served=1), policy=policy)) == 24
+    assert len(wanted(NOON, BOXES, [a_want(failures=4, queued=NOON - 61 * MINUTE)])) == 1
+
+
+def test_a_weekly_turn_that_comes_during_a_wait_is_not_left_out():
+    told = a_mailbox(not_before=NOON + timedelta(days=9))
+
+    (turn,) = polls_of_a_week(ADA)
+    assert (turn.weekday(), turn.hour) == (0, 6)
+    assert polls_of_a_week(told) == [turn]
+    assert polls_of_a_week(ADA, a_want(served=1, not_before=NOON + timedelta(days=9))) == [turn]
+    # Somebody wants it already: it has its job as soon as it may.
+    assert polls_of_a_week(told, a_want()) == []
 
 
 def test_a_want_of_a_mailbox_out_of_scope_is_ignored():

@@ -32,6 +32,10 @@ def test_good_settings_are_read():
     assert settings.backfill_months == 6
 
 
+def test_the_address_that_the_command_line_goes_to_is_no_business_of_the_app():
+    assert load({**GOOD, "ACCORD_URL": "https://accord.firm.example"}) == load(GOOD)
+
+
 def test_all_that_is_wrong_is_said_at_once():
     wrong = {**GOOD, "ACCORD_TENANT_ID": "acme", "ACCORD_DIGEST_KEY": "!", "ACCORD_CLIENT_SECRETT": "x"}
     del wrong["ACCORD_API_KEY"], wrong["SYNC_TICK"]

@@ -7,7 +7,19 @@ import io
 import pytest
 
 from dev.firm import BrokenFile
-from dev.report import Counted, Effort, Line, Progress, addresses, fitted, left_unknown, one_line, table, timeline
+from dev.report import (
+    Counted,
+    Effort,
+    Line,
+    Progress,
+    addresses,
+    command_line,
+    fitted,
+    left_unknown,
+    one_line,
+    table,
+    timeline,
+)
 
 EFFORT = Effort(12.34, graph_calls=10, graph_units=21, tables=30, queues=4, blobs=5, host_queues=6)
 
@@ -129,6 +141,15 @@ def test_the_addresses_to_look_at_are_lines_for_a_shell() -> None:
     assert lines[2].endswith("/api/crm/contacts/c1/timeline")
     assert lines[3:] == ["  curl http://localhost:7071/api/openapi.json", "  curl http://localhost:7071/health"]
     assert len(addresses(7071, "key", "").splitlines()) == 4
+
+
+def test_the_command_line_is_offered_as_a_line_for_a_shell() -> None:
+    title, line = command_line(7072, "k'ey", "my folder/python").splitlines()
+
+    assert title.startswith("Look after it")
+    assert line == (
+        """  ACCORD_URL=http://localhost:7072 ACCORD_API_KEY='k'"'"'ey' 'my folder/python' -m sync.admin status"""
+    )
 
 
 def test_what_is_left_unknown_is_counted_and_named() -> None:

@@ -104,6 +104,8 @@ def test_once_keeps_mail_and_a_later_start_shows_nothing_new(mail: Path, tmp_pat
         refused = run(tmp_path, ONCE="1", DATA=str(mail))
         lines = re.findall(r"curl (?:-H 'X-Api-Key: (\S+)' )?(\S+)", shown)
         answers = [fetched(url, key) for key, url in lines]
+        (offered,) = re.findall(r"^  (ACCORD_URL=.+)$", shown, re.M)
+        admin = subprocess.run(["/bin/sh", "-c", offered], cwd=ROOT, capture_output=True, text=True, timeout=30)
         assert process.stdin is not None
         process.stdin.close()
         status = process.wait(20)
@@ -123,6 +125,8 @@ def test_once_keeps_mail_and_a_later_start_shows_nothing_new(mail: Path, tmp_pat
     assert len(answers) == 4
     assert "client" in answers[0]
     assert "Question" in answers[1]
+    assert (admin.returncode, admin.stderr) == (0, "")
+    assert "In agreement" in admin.stdout
     assert (status, rest) == (0, "")
     assert not (folder_for(mail, "", tmp_path) / "storage.pid").exists()
 

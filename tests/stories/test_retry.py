@@ -10,9 +10,8 @@ import pytest
 
 from dev.firm import Attachment
 from dev.tenant.faults import Fault
-from sync import fanout, jobs, mailboxes, mend, poll, progress, retention, retry
+from sync import fanout, jobs, lists, mailboxes, mend, poll, progress, retention, retry
 from sync.errors import BadItem
-from sync.lists import FIRM as FIRM_LIST
 from sync.model import Run, RunItem
 from sync.policy import LogPolicy
 from sync.retries import Asked
@@ -159,7 +158,7 @@ def test_a_mail_that_is_gone_says_so(stage: Stage) -> None:
 def test_todays_rules_decide(stage: Stage) -> None:
     in_scope(stage)
     error = unreadable(stage)
-    stage.world.exclusions.exclude(FIRM_LIST, "rosa@client.example")
+    stage.world.exclusions.exclude(lists.FIRM, "rosa@client.example")
 
     retry.item(stage.world, error[0].id, error[1].number)
     stage.settle()

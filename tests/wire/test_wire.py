@@ -198,6 +198,16 @@ def test_a_user_has_all_his_addresses_folded():
     assert answers.read_user(answer) == (USER, ("ada@firm.example", "ada.old@firm.example"))
 
 
+def test_the_directory_is_asked_for_one_user_and_a_refusal_names_the_permission():
+    request = wire.anybody()
+    answers.read_reached(an_answer({"value": [{"id": USER}]}))
+
+    assert (request.method, request.url) == ("GET", f"{wire.ROOT}/users?$top=1&$select=id")
+    with pytest.raises(AccessDenied, match="the users of the directory") as refused:
+        answers.read_reached(Answer(403, {}, b"{}"))
+    assert "User.Read.All" in refused.value.remedy
+
+
 def test_a_user_without_an_id_is_a_malformed_answer():
     with pytest.raises(MalformedAnswer, match="has no id"):
         answers.read_user(an_answer({"mail": "x@y.example"}))
