@@ -260,11 +260,11 @@ MUTANTS = (
             "_note",
             ("    for one in asked:\n", "    log.retries.drop(work.row.id, asked)\n    for one in asked:\n"),
         ),
-        r"retry-crash-before-\d+-AccordRunItems",
+        r"retry-crash-before-\d+-AccordRetries",
     ),
     Mutant(
         "a retry reads a mail that stands already once more, for the files it lacks",
-        rewritten(page, "capture", (" and not work.retrying", "")),
+        rewritten(mend, "mend", ("work.retrying = True", "work.retrying = False")),
         r"retry-(503|timeout)-at-\d+-file",
     ),
     Mutant(
