@@ -184,14 +184,15 @@ def _waited(desk: Desk, id: str, seconds: float, before: str) -> dict[str, Any]:
 
 def _looked_at(desk: Desk, id: str) -> dict[str, Any]:
     """The mailbox as it stands. An app that restarts, or a network gone for a moment, ends no wait of an hour."""
-    for _ in range(MISSED):
+    for left in reversed(range(MISSED + 1)):
         try:
             box: dict[str, Any] = desk.client.get(f"{BOXES}/{id}").json
         except NotReached:
+            if not left:
+                raise
             desk.shell.sleep(SECONDS_BETWEEN_LOOKS)
         else:
-            return box
-    box = desk.client.get(f"{BOXES}/{id}").json
+            break
     return box
 
 
