@@ -8,6 +8,9 @@ import pytest
 
 from dev.tenant.faults import Fault, Switches
 from sync.explain import explain
+from sync.graph.client import Graph
+from sync.graph.gates import Gates
+from sync.meter import Meter
 from tests.builders import NOON
 from tests.oracle import ABSENT, check, oracle
 from tests.stage import ADA, BEN, Stage
@@ -61,3 +64,16 @@ def test_a_whole_life_of_two_mailboxes_passes_microsofts_schema(switches):
         assert any(asked in one["url"] for one in exchanges), asked
     assert any("lastModifiedDateTime%20ge" in str(one) for one in exchanges)
     assert found == []
+
+
+def test_the_question_of_the_health_passes_microsofts_schema():
+    stage = Stage()
+    stage.tenant.recording = True
+
+    Graph(stage.sessions, stage.signin, Meter(), Gates(stage.clock)).reach()
+
+    graph = [one for one in stage.tenant.exchanges if "graph.microsoft.com" in one["url"]]
+    found = check(graph)
+    stage.close()
+    assert len(graph) == 1
+    assert not found

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import azure.functions as func
 import pytest
 
+from dev.tenant.adapter import TenantAdapter
 from dev.tenant.faults import Fault
-from sync import fanout
+from sync import fanout, web, wiring
+from sync.errors import StorageUnavailable
 from sync.health import Check, Checks
+from sync.ports import Tables, Write
+from sync.settings import load
+from sync.storage import prepare
 from sync.web.app import build
 from tests.builders import NOON
-from tests.stage import ADA, BEN, ROSA, Stage
+from tests.stage import ADA, BEN, ROSA, Fuse, FusedTables, Stage
 from tests.web.web_world import KEY, Answer, Client, an_admin, the_web
 
 NOBODY = "0" * 32
@@ -445,3 +453,93 @@ def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     body = b'{"address": "' + b"a" * 1024 * 1024 + b'"}'
 
     assert is_problem(client.send("POST", "/api/admin/mailboxes", headers, body), 413)
+
+
+# -- what holds for every route
+
+
+def test_a_parameter_that_is_not_known_or_given_twice_is_refused_by_every_route(client: Client) -> None:
+    paths = client.get("/api/openapi.json", key=None).json["paths"]
+    routes = [(method.upper(), path) for path, of in paths.items() for method in of if path.startswith("/api/admin/")]
+
+    for method, path in routes:
+        url = path.replace("{id}", NOBODY).replace("{number}", "1")
+        for query, detail in (("?unknown=secret", "does not know"), ("?limit=1&limit=1", "twice")):
+            answer = client.send(method, url + query, {"X-Api-Key": KEY, "Content-Type": "application/json"}, b"{}")
+            assert is_problem(answer, 422), (method, path)
+            assert detail in answer.json["detail"], (method, path)
+            assert "secret" not in answer.json["detail"]
+
+
+class Quicker(FusedTables):
+    """Tables in which somebody else changes a row between our look and our write."""
+
+    def __init__(self, inner: Tables) -> None:
+        super().__init__(inner, Fuse(-1))
+
+    def write(self, table: str, partition: str, writes: Sequence[Write]) -> dict[str, str]:
+        """One group, too late."""
+        for one in writes:
+            if one.version is not None:
+                self._inner.write(table, partition, [Write("merge", one.key)])
+        return self._inner.write(table, partition, writes)
+
+
+def test_where_somebody_else_was_quicker_nothing_is_changed_and_it_is_said(stage: Stage, client: Client) -> None:
+    client.ask("POST", "/exclusions", {"pattern": "client.example"})
+    late = stage.a_worker(Quicker(stage.tables))
+    late_client = Client(build(stage.crm, KEY, an_admin(stage, late)))
+
+    answer = late_client.ask("POST", "/exclusions/take-back", {"pattern": "client.example"})
+
+    assert is_problem(answer, 409)
+    assert "Look again" in answer.json["detail"]
+    assert client.ask("GET", "/exclusions").json["items"] == [{"pattern": "client.example", "until": None}]
+
+
+def test_the_health_of_a_built_site_asks_everything_that_is_really_there(
+    account: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(account)
+    tenant = stage.tenant
+    settings = {
+        "SYNC_TICK": "0 * * * * *",
+        "ACCORD_TENANT_ID": tenant.tenant_id,
+        "ACCORD_CLIENT_ID": tenant.client_id,
+        "ACCORD_CLIENT_SECRET": tenant.client_secret,
+        "ACCORD_API_KEY": KEY,
+        "ACCORD_DIGEST_KEY": "YSBkaWdlc3Qga2V5IGZvciB0aGUgdGVzdHM=",
+        "AzureWebJobsStorage": account,
+    }
+    site = wiring.build(load(settings), lambda: TenantAdapter(tenant))
+    monkeypatch.setattr("sync.wiring.site", lambda: site)  # the environment of this process has no settings
+
+    def ask(path: str) -> Any:
+        headers = {"X-Api-Key": KEY}
+        request = func.HttpRequest(
+            method="GET", url=f"http://localhost/api/admin{path}", headers=headers, params={}, body=b""
+        )
+        return json.loads(asyncio.run(web.answer(request)).get_body())
+
+    told, status = ask("/health"), ask("/status")
+
+    site.close()
+    assert [(one["name"], one["sentence"]) for one in told["dependencies"] if not one["ok"]] == []
+    assert (status["mailboxes"], {one["messages"] for one in status["queues"]}) == (0, {0})
+
+
+def test_a_storage_that_is_not_there_is_named_and_microsoft_beside_it_is_well(stage: Stage) -> None:
+    class Absent(FusedTables):
+        """Tables nobody can reach."""
+
+        def get(self, *_: Any) -> Any:
+            raise StorageUnavailable("The storage did not answer (a test).", 15)
+
+        rows = get
+
+    world = stage.a_worker(Absent(stage.tables, Fuse(-1)))
+
+    told = health(Client(build(stage.crm, KEY, an_admin(stage, world))))
+
+    assert wrong(told) == {"tables": "The storage did not answer (a test)."}
+    assert told["last_tick"] is None

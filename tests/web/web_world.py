@@ -18,6 +18,7 @@ from sync.meter import Meter
 from sync.policies import Policies
 from sync.web.admin import Admin
 from sync.web.app import build
+from sync.world import World
 from tests.stage import FIRM, Stage
 
 KEY = "a key for the tests"
@@ -64,12 +65,13 @@ class Client:
         return Answer(answer.status_code, dict(answer.headers), answer.get_body())
 
 
-def an_admin(stage: Stage, seconds: float = 10.0) -> Admin:
-    """What the admin's routes work with, on a stage."""
+def an_admin(stage: Stage, world: World | None = None) -> Admin:
+    """What the admin's routes work with: a worker of a stage, its own unless another is given."""
+    worker = world or stage.world
     graph = Graph(stage.sessions, stage.signin, Meter(), Gates(stage.clock))
-    checks = checks_of(stage.world, stage.blobs, stage.tenant.tenant_id, stage.signin.token, graph.reach)
+    checks = checks_of(worker, stage.blobs, stage.tenant.tenant_id, stage.signin.token, graph.reach)
     policies = Policies(stage.tables, stage.clock, FIRM)
-    return Admin(stage.world, stage.tenant.tenant_id, policies, Checks(checks, stage.clock, seconds))
+    return Admin(worker, stage.tenant.tenant_id, policies, Checks(checks, stage.clock))
 
 
 def the_web(stage: Stage) -> FastAPI:
