@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any
 
 from sync.admin.client import Client
@@ -61,8 +62,9 @@ class Commands:
         return Commands(parser.add_subparsers(metavar="COMMAND", required=True))
 
 
-def parser_of(groups: Sequence[Callable[[Commands], None]]) -> ArgumentParser:
-    """The whole grammar, made of groups of commands."""
+@lru_cache(maxsize=1)
+def parser_of(groups: tuple[Callable[[Commands], None], ...]) -> ArgumentParser:
+    """The whole grammar, made of groups of commands; made once."""
     parser = ArgumentParser(
         NAME,
         description="Look after a deployed Accord, or one on this machine, through its admin API.",

@@ -12,12 +12,13 @@ from sync.admin.arguments import DONE, PART, REFUSED, Commands, Desk, number
 from sync.admin.client import Client, part
 from sync.admin.overview import ADMIN
 from sync.admin.render import Column, amount, clean, duration, moment
-from sync.errors import Refused
+from sync.errors import NotReached, Refused
 
 BOXES = f"{ADMIN}/mailboxes"
 SECONDS_BETWEEN_LOOKS = 2.0
 # A mailbox that is in trouble already gets this long to be tried once more.
 SECONDS_TO_MEND = 60.0
+MISSED = 5
 TROUBLED = ("blocked", "failing", "off")
 _ID = re.compile(r"[0-9a-f]{32}")
 _WHICH = "ADDRESS the mailbox: its address, or its id"
@@ -171,7 +172,7 @@ def _waited(desk: Desk, id: str, seconds: float, before: str) -> dict[str, Any]:
     mend = SECONDS_TO_MEND if before in TROUBLED else 0.0
     with desk.screen.progress("Looking at it") as told:
         while True:
-            box: dict[str, Any] = desk.client.get(f"{BOXES}/{id}").json
+            box = _looked_at(desk, id)
             waited = desk.shell.clock() - begun
             if _ended(box, waited, mend) or waited >= seconds:
                 return box
@@ -179,6 +180,20 @@ def _waited(desk: Desk, id: str, seconds: float, before: str) -> dict[str, Any]:
             words = f"{box['title']}, {amount(box['progress']['seen'], 'mail')} seen"
             told(None if percent is None else percent / 100, words)
             desk.shell.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _looked_at(desk: Desk, id: str) -> dict[str, Any]:
+    """The mailbox as it stands. An app that restarts, or a network gone for a moment, ends no wait of an hour."""
+    for left in reversed(range(MISSED + 1)):
+        try:
+            box: dict[str, Any] = desk.client.get(f"{BOXES}/{id}").json
+        except NotReached:
+            if not left:
+                raise
+            desk.shell.sleep(SECONDS_BETWEEN_LOOKS)
+        else:
+            break
+    return box
 
 
 def _ended(box: Mapping[str, Any], waited: float, mend: float) -> bool:

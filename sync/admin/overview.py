@@ -35,7 +35,7 @@ def _status(asked: Namespace, desk: Desk) -> int:  # noqa: ARG001 - every comman
             [
                 ("mailboxes", answer["mailboxes"]),
                 ("last tick", _utc(answer["last_tick"]) or "never"),
-                ("policy version", answer["policy_version"]),
+                ("policy", f"version {answer['policy_version']}" if answer["policy_version"] else "the default"),
             ]
         ),
         screen.table(causes, [(one["count"], one["title"]) for one in answer["causes"]], ""),

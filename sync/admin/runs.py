@@ -52,7 +52,7 @@ def _runs(asked: Namespace, desk: Desk) -> int:
         Column("seen", right=True),
         Column("kept", right=True),
         Column("errors", right=True),
-        Column("what went wrong", wraps=True, least=16),
+        Column("trouble", wraps=True, least=10),
     ]
     rows = [
         (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import requests
 
 from dev.tenant.faults import Fault
 from tests.admin.terminal import AppAdapter, Terminal
 from tests.stage import ADA, BEN, Stage
+from tests.web.web_world import the_web
 
 ID = "2a0db1ffa67f4ebe5cfa3d24bfca2592"
 
@@ -215,6 +219,34 @@ def test_waiting_ends_when_the_time_is_over(stage: Stage, shell: Terminal) -> No
 
     assert (seen.status, seen.out) == (4, f"{ADA}: Not looked at yet. 0 mails seen, 0 kept so far.\n")
     assert "goes on by itself" in seen.err
+
+
+class Shaky(AppAdapter):
+    """A network that is gone for some requests from the fourth on."""
+
+    def __init__(self, stage: Stage, gone: int) -> None:
+        super().__init__(the_web(stage))
+        self._gone = range(3, 3 + gone)
+
+    def send(self, request: requests.PreparedRequest, *given: Any, **more: Any) -> requests.Response:
+        if len(self.asked) in self._gone:
+            self.asked.append("nothing")
+            raise requests.ConnectionError
+        return super().send(request, *given, **more)
+
+
+@pytest.mark.parametrize(("gone", "status"), [(5, 0), (6, 3)])
+def test_waiting_outlives_a_network_that_is_gone_for_a_moment(
+    stage: Stage, shell: Terminal, gone: int, status: int
+) -> None:
+    shell("mailbox", "add", ADA)
+    shell.adapter = Shaky(stage, gone)
+
+    seen = shell("sync", ADA, "--wait")
+
+    assert isinstance(shell.adapter, AppAdapter)
+    assert shell.adapter.asked.count("nothing") == gone
+    assert seen.status == status
 
 
 def test_waiting_waits_for_whatever_microsoft_asks(stage: Stage, shell: Terminal) -> None:

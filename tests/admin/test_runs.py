@@ -37,7 +37,7 @@ def test_runs_are_listed_newest_first_with_the_mailbox_by_its_address(stage: Sta
 
     header, newest, *older = lines(shell("runs").out)
 
-    assert header == "run started (UTC) mailbox seen kept errors what went wrong"
+    assert header == "run started (UTC) mailbox seen kept errors trouble"
     assert ADA in newest
     assert run not in newest
     assert any(line.startswith(f"{run} 2026-") for line in older)

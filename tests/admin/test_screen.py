@@ -14,7 +14,7 @@ import pytest
 from sync import fanout
 from sync.admin.arguments import parser_of
 from sync.admin.main import GROUPS
-from tests.admin.terminal import AppAdapter, Terminal
+from tests.admin.terminal import Far, Terminal
 from tests.stage import ADA, Stage
 from tests.web.web_world import KEY
 
@@ -37,8 +37,8 @@ def leaves() -> list[str]:
 
 
 @pytest.mark.parametrize("words", leaves())
-def test_every_command_stands_in_the_documentation_and_explains_itself(shell: Terminal, words: str) -> None:
-    seen = shell(*words.split(), "--help")
+def test_every_command_stands_in_the_documentation_and_explains_itself(tmp_path: Path, words: str) -> None:
+    seen = Terminal(Far(), tmp_path)(*words.split(), "--help")
 
     assert seen.status == 0
     assert "--json" in seen.out
@@ -55,8 +55,8 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
     assert unknown == []
 
 
-def test_every_exit_status_is_explained_where_help_is_asked_for(shell: Terminal) -> None:
-    told = shell("--help").out
+def test_every_exit_status_is_explained_where_help_is_asked_for(tmp_path: Path) -> None:
+    told = Terminal(Far(), tmp_path)("--help").out
 
     documented = re.findall(r"^\| (\d+) \|", (ROOT / "docs/command-line.md").read_text("utf-8"), re.MULTILINE)
     assert documented == ["0", "1", "2", "3", "4", "130"]
@@ -84,13 +84,13 @@ def test_every_exit_status_is_explained_where_help_is_asked_for(shell: Terminal)
         ("sync", ADA, "--minutes", "0"),
     ],
 )
-def test_words_that_make_no_command_are_refused_and_nothing_is_asked(shell: Terminal, words: tuple[str, ...]) -> None:
-    seen = shell(*words)
+def test_words_that_make_no_command_are_refused_and_nothing_is_asked(tmp_path: Path, words: tuple[str, ...]) -> None:
+    far = Far()
 
-    assert (seen.status, seen.out) == (2, "")
+    seen = Terminal(far, tmp_path)(*words)
+
+    assert (seen.status, seen.out, far.requests) == (2, "", [])
     assert seen.err
-    assert isinstance(shell.adapter, AppAdapter)
-    assert shell.adapter.asked == []
 
 
 def test_options_may_stand_before_and_behind_the_command(stage: Stage, shell: Terminal) -> None:

@@ -326,6 +326,7 @@ def test_the_command_line_knows_the_product_by_its_web_address_alone() -> None:
     users = [file for file in product_files() if file not in inside and {*map(file_of, imports(file))} & inside]
 
     assert inside
+    assert "sync/admin" in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
     assert set().union(*foreign.values()) <= {"sync/errors.py"}
     assert not users
 

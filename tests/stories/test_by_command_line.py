@@ -57,7 +57,7 @@ def test_a_mailbox_goes_from_added_to_captured_broken_explained_repaired_and_ret
     run = shell("run", bad["id"], "--errors")
 
     assert stage.timeline() == ["Second shop", "Draft lease"]
-    assert told(errors.out)[0] == "run started (UTC) mailbox seen kept errors what went wrong"
+    assert told(errors.out)[0] == "run started (UTC) mailbox seen kept errors trouble"
     assert told(errors.out)[1].startswith(f"{bad['id']} 2026-11-20 ")
     assert "errors 1" in told(run.out)
     assert "Microsoft Graph" in run.out
