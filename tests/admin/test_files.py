@@ -6,8 +6,10 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from sync.admin.contacts import Upload
 from tests.admin.terminal import AppAdapter, Far, Terminal
@@ -146,3 +148,32 @@ def test_a_place_that_cannot_be_written_to_is_told_so(shell: Terminal, tmp_path:
 
     assert (seen.status, seen.out) == (2, "")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "folder"]
+
+
+class Breaks(io.BytesIO):
+    """A body that breaks off behind its first piece."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        if not piece:
+            raise requests.ConnectionError("secret")
+        return piece
+
+
+class BreaksOff(Far):
+    """A service that dies while it sends a file."""
+
+    def send(self, request: requests.PreparedRequest, *given: Any, **more: Any) -> requests.Response:
+        made = super().send(request, *given, **more)
+        made.raw = Breaks(b"Run,Mailbox\r\n")
+        return made
+
+
+def test_runs_that_break_off_or_are_refused_leave_no_file(shell: Terminal, tmp_path: Path) -> None:
+    broken = Terminal(BreaksOff(200, {"Content-Type": "text/csv"}), tmp_path)("export", "runs", "-o", "runs.csv")
+    shell.environment["ACCORD_API_KEY"] = "another key for the tests"
+    refused = shell("export", "runs", "-o", "runs.csv")
+
+    assert (broken.status, broken.err.splitlines()[0]) == (3, "The answer broke off.")
+    assert (refused.status, refused.err.splitlines()[0]) == (3, "The service does not take this key.")
+    assert list(tmp_path.iterdir()) == []
