@@ -17,7 +17,7 @@ from itertools import groupby
 
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from bench.product import set_environment
+from bench.product import arguments, set_environment
 from bench.usage import clocks, since
 from dev.memory import ManualClock, MemoryTables
 from sync import fanout, history, poll, storage, wiring
@@ -62,13 +62,7 @@ def main() -> None:
 
 
 def _told() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.crowd", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="of the tenant")
-    parser.add_argument("--storage", required=True, help="connection string")
-    parser.add_argument("--tenant-id", required=True)
-    parser.add_argument("--client-id", required=True)
-    parser.add_argument("--client-secret", required=True)
-    parser.add_argument("--domain", required=True, help="of the firm")
+    parser = arguments("bench.crowd", __doc__)
     parser.add_argument("--mailboxes", type=int, required=True)
     parser.add_argument("--busy", type=int, required=True, help="how many of them have work of their own")
     return parser.parse_args()

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 import urllib3
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from bench.product import set_environment
+from bench.product import arguments, set_environment
 from dev.detour import DetourAdapter
 from dev.memory import ManualClock
 from sync import capture, fanout, history, jobs, poll, storage, wiring
@@ -67,13 +67,7 @@ def main() -> None:
 
 
 def _told() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.cycle", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="of the tenant")
-    parser.add_argument("--storage", required=True, help="connection string")
-    parser.add_argument("--tenant-id", required=True)
-    parser.add_argument("--client-id", required=True)
-    parser.add_argument("--client-secret", required=True)
-    parser.add_argument("--domain", required=True, help="of the firm")
+    parser = arguments("bench.cycle", __doc__)
     parser.add_argument("--mailboxes", type=int, required=True, help="person0@, person1@ ... of the domain")
     parser.add_argument("--mails", type=int, required=True, help="how many of them get a mail between the cycles")
     return parser.parse_args()

@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from bench.product import WORKERS, set_environment
+from bench.product import WORKERS, arguments, set_environment
 from bench.usage import clocks, since
 from dev.detour import DetourAdapter
 from dev.memory import ManualClock
@@ -54,13 +54,7 @@ def main() -> None:
 
 
 def _told() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.drain", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="of the tenant")
-    parser.add_argument("--storage", required=True, help="connection string")
-    parser.add_argument("--tenant-id", required=True)
-    parser.add_argument("--client-id", required=True)
-    parser.add_argument("--client-secret", required=True)
-    parser.add_argument("--domain", required=True, help="of the firm")
+    parser = arguments("bench.drain", __doc__)
     parser.add_argument("--mailboxes", type=int, required=True, help="person0@, person1@ ... of the domain")
     return parser.parse_args()
 

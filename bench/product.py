@@ -58,16 +58,22 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def _told() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.product", description=__doc__)
+def arguments(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser of what every process of the benchmark is told: where tenant and storage are, and who asks."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     parser.add_argument("--port", type=int, required=True, help="of the tenant")
     parser.add_argument("--storage", required=True, help="connection string")
     parser.add_argument("--tenant-id", required=True)
     parser.add_argument("--client-id", required=True)
     parser.add_argument("--client-secret", required=True)
+    parser.add_argument("--domain", required=True, help="of the firm")
+    return parser
+
+
+def _told() -> argparse.Namespace:
+    parser = arguments("bench.product", __doc__)
     parser.add_argument("--contacts", required=True, help="CSV file")
     parser.add_argument("--mailbox", required=True, help="address")
-    parser.add_argument("--domain", required=True, help="of the firm")
     parser.add_argument("--prepare-only", action="store_true")
     parser.add_argument("--profile", default="", help="write the profile of the measured part into this file")
     return parser.parse_args()

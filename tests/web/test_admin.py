@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,18 +28,6 @@ from tests.web.web_world import KEY, Answer, Client, an_admin, the_web
 
 NOBODY = "0" * 32
 OWNER = "u" + "3" * 32
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    made = Stage()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(stage: Stage) -> Client:
-    return Client(the_web(stage))
 
 
 def added(client: Client, address: str = ADA) -> str:

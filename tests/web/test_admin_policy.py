@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.stage import ADA, FIRM, Stage
-from tests.web.web_world import Answer, Client, the_web
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    stage = Stage()
-    yield Client(the_web(stage))
-    stage.close()
+from tests.stage import ADA, FIRM
+from tests.web.web_world import Answer, Client
 
 
 def document(**mail: Any) -> dict[str, Any]:

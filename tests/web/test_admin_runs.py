@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -17,22 +16,10 @@ from sync.model import Run
 from sync.web.admin_runs import EXPORTED
 from tests.builders import NOON
 from tests.stage import ADA, BEN, Stage
-from tests.web.web_world import Answer, Client, the_web
+from tests.web.web_world import Answer, Client
 
 NOBODY = "0" * 32
 FILE = Attachment("plan.pdf", "application/pdf", b"%PDF")
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    made = Stage()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(stage: Stage) -> Client:
-    return Client(the_web(stage))
 
 
 def runs(client: Client, query: str = "") -> list[dict[str, Any]]:
