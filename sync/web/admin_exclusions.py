@@ -22,7 +22,6 @@ _Mailbox = Annotated[
 def routes(admin: Admin) -> APIRouter:
     """Everything below /exclusions."""
     answers = router("exclusions")
-    lists = admin.world.exclusions
 
     def scope(mailbox: str) -> str:
         return admin.mailbox(mailbox).id if mailbox else FIRM
@@ -30,13 +29,13 @@ def routes(admin: Admin) -> APIRouter:
     @answers.get("/exclusions", dependencies=[only("mailbox")], responses=problems.told(404))
     def exclusions(mailbox: _Mailbox = "") -> shapes.ExclusionList:
         """One list as it stands, with what was taken back."""
-        return shapes.ExclusionList.model_validate({"items": lists.listed(scope(mailbox))})
+        return shapes.ExclusionList.model_validate({"items": admin.world.exclusions.listed(scope(mailbox))})
 
     @answers.post("/exclusions", status_code=201, dependencies=[only()], responses=with_body(404))
     def exclusion_added(given: shapes.ExclusionNamed) -> shapes.ExclusionShape:
         """Leave out what fits a pattern, mail of every time; within a minute all workers know. What is captured stays.
         Twice is once."""
-        made = lists.exclude(scope(given.mailbox), given.pattern)
+        made = admin.world.exclusions.exclude(scope(given.mailbox), given.pattern)
         admin.noted("exclusion added", given.mailbox)
         return shapes.ExclusionShape.model_validate(made)
 
@@ -45,10 +44,10 @@ def routes(admin: Admin) -> APIRouter:
         """End an exclusion: mail from a minute on comes in again, earlier mail stays out. 404 where there is none that
         counts."""
         where = scope(given.mailbox)
-        if not lists.take_back(where, given.pattern):
+        if not admin.world.exclusions.take_back(where, given.pattern):
             raise HTTPException(404, "There is no such exclusion that counts.")
         admin.noted("exclusion taken back", given.mailbox)
-        ended = next(one for one in lists.listed(where) if check(one.pattern) == check(given.pattern))
+        ended = next(one for one in admin.world.exclusions.listed(where) if check(one.pattern) == check(given.pattern))
         return shapes.ExclusionShape.model_validate(ended)
 
     return answers

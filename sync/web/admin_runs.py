@@ -44,8 +44,6 @@ def run_of(admin: Admin, run: str) -> Run:
 
 
 def _lists(answers: APIRouter, admin: Admin) -> None:
-    log = admin.world.log
-
     @answers.get("/runs", dependencies=[only("limit", "after", "mailbox", "errors", "since", "until")])
     def runs(
         limit: Limit = 50,
@@ -57,7 +55,7 @@ def _lists(answers: APIRouter, admin: Admin) -> None:
     ) -> shapes.RunPage:
         """Runs that did something or failed, newest first: all, or those of a mailbox, with errors, of a span of
         time."""
-        items, following = log.runs(limit, after, mailbox=mailbox, errors=errors, since=since, until=until)
+        items, following = admin.world.log.runs(limit, after, mailbox=mailbox, errors=errors, since=since, until=until)
         return shapes.RunPage.model_validate({"items": items, "next": following})
 
     @answers.get(
@@ -116,22 +114,21 @@ def _items(answers: APIRouter, admin: Admin) -> None:
 
 
 def _retries(answers: APIRouter, admin: Admin) -> None:
-    world = admin.world
     missing = problems.told(404)
 
     @answers.post("/runs/{id}/retry", status_code=202, dependencies=[only("after")], responses=missing)
     def run_retried(id: str, after: After = "") -> shapes.RetryShape:
         """Have a run done again: all its errors, and the run itself where it failed as a whole. Twice is once."""
-        answer = retry.run(world, run_of(admin, id).id, after)
+        answer = retry.run(admin.world, run_of(admin, id).id, after)
         admin.noted("errors retried", id, f"{answer.queued} queued")
         return _retried(answer)
 
     @answers.post("/runs/{id}/items/{number}/retry", status_code=202, dependencies=[only()], responses=missing)
     def item_retried(id: str, number: Annotated[int, Path(ge=0, le=999_999)]) -> shapes.RetryShape:
         """Have one error item done again: what it names is fetched once more, decided by today's rules and stored."""
-        if world.log.item(run_of(admin, id).id, number) is None:
+        if admin.world.log.item(run_of(admin, id).id, number) is None:
             raise HTTPException(404, "The run has no error with this number.")
-        answer = retry.item(world, id, number)
+        answer = retry.item(admin.world, id, number)
         admin.noted("errors retried", id, f"item {number}")
         return _retried(answer)
 
@@ -139,7 +136,7 @@ def _retries(answers: APIRouter, admin: Admin) -> None:
     def errors_retried(given: shapes.ErrorsAsked) -> shapes.RetryShape:
         """Have all errors of the last days done again, newest first, slice by slice: ask again with `next` as `after`
         until it is empty."""
-        answer = retry.errors(world, given.after, days=timedelta(days=given.days))
+        answer = retry.errors(admin.world, given.after, days=timedelta(days=given.days))
         admin.noted("errors retried", "", f"{given.days} days, {answer.queued} queued")
         return _retried(answer)
 

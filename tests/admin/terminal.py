@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 import requests
-from fastapi import FastAPI
 from requests.adapters import BaseAdapter
+from starlette.types import ASGIApp
 
 from sync.admin.main import main
 from sync.admin.shell import Shell
@@ -25,7 +25,7 @@ from tests.web.web_world import KEY, the_web
 class AppAdapter(BaseAdapter):
     """Leads requests to an application the way the Functions host does."""
 
-    def __init__(self, application: FastAPI) -> None:
+    def __init__(self, application: ASGIApp) -> None:
         super().__init__()
         self._middleware = func.AsgiMiddleware(application)
         self.asked: list[str] = []

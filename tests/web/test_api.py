@@ -27,7 +27,7 @@ from sync.web.problems import HEADERS
 from tests.builders import KEYS
 from tests.contracts.crm_world import ADA, CAROL, EVE, a_mail, told_by_bcc
 from tests.stage import Stage
-from tests.web.web_world import KEY, Answer, an_admin
+from tests.web.web_world import KEY, Answer, an_admin, the_application
 from tests.web.web_world import Client as WebClient
 
 ROSA = "rosa@client.example"
@@ -61,7 +61,8 @@ class Client(WebClient):
     """Sends requests to an application around one CRM; nothing happens in the tenant behind it."""
 
     def __init__(self, crm: Builtin, api_key: str = KEY) -> None:
-        super().__init__(build(crm, api_key, an_admin(Stage())))
+        admin = an_admin(Stage())
+        super().__init__(the_application(crm, admin) if api_key == KEY else build(crm, api_key, admin))
 
     def post_file(self, body: bytes, **changed: str) -> Answer:
         headers = {"X-Api-Key": KEY, "Content-Type": "text/csv; charset=utf-8"}

@@ -33,7 +33,7 @@ from urllib3 import HTTPResponse
 from dev.firm import Attachment
 from dev.tenant.faults import Fault
 from tests.stage import ADA, Stage
-from tests.web.web_world import KEY, the_web
+from tests.web.web_world import KEY, description, the_web
 
 SOAK = bool(os.environ.get("SOAK"))
 EXAMPLES = 300 if SOAK else 8
@@ -117,11 +117,7 @@ def firm() -> Iterator[Firm]:
 
 def described() -> Any:
     """The description, as the application gives it."""
-    stage = Stage()
-    try:
-        return schemathesis.openapi.from_dict(the_web(stage).openapi())
-    finally:
-        stage.close()
+    return schemathesis.openapi.from_dict(description())
 
 
 schema = described()

@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import azure.functions as func
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sync.crm.builtin import Builtin
 from sync.graph.client import Graph
 from sync.graph.gates import Gates
 from sync.health import Checks, checks_of
@@ -41,7 +44,7 @@ class Answer:
 class Client:
     """Sends requests as the host does."""
 
-    def __init__(self, application: FastAPI) -> None:
+    def __init__(self, application: ASGIApp) -> None:
         self._middleware = func.AsgiMiddleware(application)
 
     def get(self, url: str, key: str | None = KEY) -> Answer:
@@ -74,6 +77,38 @@ def an_admin(stage: Stage, world: World | None = None) -> Admin:
     return Admin(worker, stage.tenant.tenant_id, policies, Checks(checks, stage.clock))
 
 
-def the_web(stage: Stage) -> FastAPI:
+def the_web(stage: Stage) -> ASGIApp:
     """The whole application on a stage."""
-    return build(stage.crm, KEY, an_admin(stage))
+    return the_application(stage.crm, an_admin(stage))
+
+
+def the_application(crm: Builtin, admin: Admin) -> ASGIApp:
+    """The application on these. It is made once, which takes longer than all that most tests ask of it, and led to what
+    each asks about."""
+    application, led_to = _made()
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        led_to["crm"].to, led_to["admin"].to = crm, admin
+        await application(scope, receive, send)
+
+    return asked
+
+
+def description() -> dict[str, Any]:
+    """The application as it describes itself."""
+    return _made()[0].openapi()
+
+
+class _Led:
+    """Stands for whatever it was led to last."""
+
+    to: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.to, name)
+
+
+@cache
+def _made() -> tuple[FastAPI, dict[str, _Led]]:
+    led_to = {"crm": _Led(), "admin": _Led()}
+    return build(led_to["crm"], KEY, led_to["admin"]), led_to  # type: ignore[arg-type]
