@@ -12,7 +12,9 @@ PIP := $(PY) -m pip --quiet --quiet --disable-pip-version-check --no-input insta
 # Mail and names are Unicode whatever the terminal's locale is.
 export PYTHONUTF8 ?= 1
 
-# A process for each core and one more, each with a storage emulator of its own; above four they gain little and cost memory.
+# Pure tests: a process for each core. The others: one more, each with a storage emulator of its own, since some of them
+# wait. Above four they gain little and cost memory.
+PURE := --numprocesses logical --maxprocesses 4 --dist worksteal
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 RUNTIME := .venv/runtime.stamp
@@ -34,7 +36,7 @@ test: $(TOOLS) $(AZURITE) ## every test (ARGS="-k capture" narrows them)
 ifdef ARGS
 	@$(PY) -m pytest $(ARGS)
 else
-	@$(PY) -m pytest $(PARALLEL) --cov --cov-report=term tests/core tests/wire
+	@$(PY) -m pytest $(PURE) --cov --cov-report=term tests/core tests/wire
 	@$(PY) -m pytest $(PARALLEL) tests/contracts tests/functions tests/stories tests/web tests/admin tests/machines tests/foreign
 endif
 

@@ -26,9 +26,10 @@ hypothesis.settings.register_profile("deterministic", max_examples=50, deadline=
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: some tests wait for a storage that is told not to answer."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many as there are cores (`logical`), or one more (`auto`): some tests wait for a storage that is told not to
+    answer."""
+    return (os.cpu_count() or 1) + (config.option.numprocesses == "auto")
 
 
 @pytest.fixture(scope="session")
